@@ -1,0 +1,1 @@
+"""tusjumbo: resumable uploads."""

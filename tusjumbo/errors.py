@@ -1,0 +1,252 @@
+"""Every way tusjumbo can say no, as one tree of exceptions that carry data.
+
+An error knows what happened and what the caller can do about it. It does not know HTTP: the one
+table that turns classes into status codes is `tusjumbo.protocols.refusals`. A message is one
+sentence for a person; the attributes are for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class TusJumboError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(TusJumboError):
+    """A setting that cannot work. The message is one line and names the setting."""
+
+
+# --- what the request got wrong -----------------------------------------------------------------
+
+
+class Refusal(TusJumboError):
+    """The request cannot be carried out as it is; nothing was stored and nothing changed."""
+
+
+class MalformedRequest(Refusal):
+    """A header or path whose value does not follow its grammar."""
+
+    def __init__(self, field: str, found: str, expected: str) -> None:
+        self.field = field
+        self.found = found[:80]
+        self.expected = expected
+        super().__init__(f"{field}: expected {expected}, found {self.found!r}.")
+
+
+class VersionUnsupported(Refusal):
+    """The protocol version asked for is missing or not one of `supported`."""
+
+    def __init__(self, asked: str | None, supported: Collection[str]) -> None:
+        self.asked = asked
+        self.supported = tuple(supported)
+        known = ", ".join(self.supported)
+        found = "is missing" if asked is None else f"{asked[:40]!r} is not supported"
+        super().__init__(f"Tus-Resumable {found}; send one of: {known}.")
+
+
+class RouteNotFound(Refusal):
+    """No upload and no endpoint has this path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path[:200]
+        super().__init__("There is no upload at this address.")
+
+
+class MethodNotAllowed(Refusal):
+    """The resource exists, but not for this method. `allowed` are the methods that work."""
+
+    def __init__(self, method: str, allowed: Collection[str]) -> None:
+        self.method = method[:40]
+        self.allowed = tuple(allowed)
+        super().__init__(f"{self.method} does not work here; use {', '.join(self.allowed)}.")
+
+
+class ExtensionUnsupported(Refusal):
+    """The request uses a protocol extension that is not advertised."""
+
+    def __init__(self, extension: str) -> None:
+        self.extension = extension
+        super().__init__(f"The extension {extension} is not offered here; see OPTIONS.")
+
+
+class MediaTypeUnsupported(Refusal):
+    """A body with another Content-Type than the protocol asks for."""
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        self.found = found[:80] if found is not None else None
+        self.expected = expected
+        super().__init__(f"Send the bytes as Content-Type: {expected} (found {self.found!r}).")
+
+
+class Unauthorized(Refusal):
+    """Who asks is unknown. `challenge` is what WWW-Authenticate will say."""
+
+    def __init__(self, challenge: str = "Bearer") -> None:
+        self.challenge = challenge
+        super().__init__("Say who you are: this server takes uploads from known users only.")
+
+
+class Forbidden(Refusal):
+    """Who asks is known, and may not."""
+
+    def __init__(self, reason: str = "You may not do this.") -> None:
+        super().__init__(reason)
+
+
+class UploadNotFound(Refusal):
+    """No such upload: never created, terminated, or expired."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("There is no such upload (any more); create a new one.")
+
+
+class UploadUnfinished(Refusal):
+    """The content was asked for before all bytes were in."""
+
+    def __init__(self, upload_id: str, offset: int, length: int | None) -> None:
+        self.upload_id = upload_id
+        self.offset = offset
+        self.length = length
+        of = "an unknown number of" if length is None else str(length)
+        super().__init__(f"This upload is not finished: {offset} of {of} bytes are here.")
+
+
+class UploadLocked(Refusal):
+    """Somebody else kept the upload busy for `waited` seconds."""
+
+    def __init__(self, upload_id: str, waited: float) -> None:
+        self.upload_id = upload_id
+        self.waited = waited
+        super().__init__("Another request is using this upload; try again in a moment.")
+
+
+class LengthConflict(Refusal):
+    """A length that contradicts what is known: `length`, or the bytes `received` so far."""
+
+    def __init__(self, upload_id: str, declared: int, length: int | None, received: int) -> None:
+        self.upload_id = upload_id
+        self.declared = declared
+        self.length = length
+        self.received = received
+        known = f"{received} bytes are here" if length is None else f"it is {length}"
+        super().__init__(f"The length of this upload cannot become {declared}: {known}.")
+
+
+class OffsetMismatch(Refusal):
+    """The bytes were meant for `asked`, but the upload continues at `offset`."""
+
+    def __init__(self, upload_id: str, asked: int, offset: int) -> None:
+        self.upload_id = upload_id
+        self.asked = asked
+        self.offset = offset
+        super().__init__(f"This upload continues at offset {offset}, not at {asked}.")
+
+
+class UploadTooLarge(Refusal):
+    """The whole upload would exceed the server's limit of `max_size` bytes."""
+
+    def __init__(self, max_size: int) -> None:
+        self.max_size = max_size
+        super().__init__(f"Uploads may have at most {max_size} bytes here.")
+
+
+class BodyTooLong(Refusal):
+    """The body goes beyond the end of the upload, at `length` bytes."""
+
+    def __init__(self, upload_id: str, length: int) -> None:
+        self.upload_id = upload_id
+        self.length = length
+        super().__init__(f"The body goes beyond the end of this upload, which has {length} bytes.")
+
+
+class DigestMismatch(Refusal):
+    """The bytes that arrived do not have the announced digest; none of them was kept."""
+
+    def __init__(self, upload_id: str, algorithm: str) -> None:
+        self.upload_id = upload_id
+        self.algorithm = algorithm
+        super().__init__(f"The {algorithm} of the body differs from the announced one; send again.")
+
+
+# --- what ended a request that was right ---------------------------------------------------------
+
+
+class Interrupted(TusJumboError):
+    """The request stopped early. What had arrived is committed; the client should resume."""
+
+
+class ClientDisconnected(Interrupted):
+    """The connection went away before the body's end. There is nobody to answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The client went away before the end of the body.")
+
+
+class BodyTimeout(Interrupted):
+    """No bytes, or too few of them, for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"The body came too slowly for {seconds:g} s; resume from the offset.")
+
+
+class HandedOver(Interrupted):
+    """Another request asked for the upload, and this one made room."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("Another request has taken over this upload.")
+
+
+class ServerClosing(Interrupted):
+    """The server is stopping or restarting."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is restarting; resume in a moment.")
+
+
+class StaleCommit(Interrupted):
+    """The session changed under a writer: its bytes were refused by the catalog."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("This upload has changed meanwhile; ask for its offset and resume.")
+
+
+# --- what the system could not do ----------------------------------------------------------------
+
+
+class SystemFailure(TusJumboError):
+    """Not the client's fault. The cause is chained; the message tells no paths."""
+
+
+class StorageFull(SystemFailure):
+    """No space or quota left for data or catalog."""
+
+    def __init__(self) -> None:
+        super().__init__("The server has no space left; resume later.")
+
+
+class StorageFailed(SystemFailure):
+    """An input/output error in the store."""
+
+    def __init__(self) -> None:
+        super().__init__("The server could not store the data; resume later.")
+
+
+class StorageLost(SystemFailure):
+    """Committed bytes are missing from the store: somebody removed or cut the file."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("The stored bytes of this upload are gone; create a new one.")
+
+
+class CatalogFailed(SystemFailure):
+    """The catalog could not be read or written."""
+
+    def __init__(self) -> None:
+        super().__init__("The server could not record the upload; resume later.")

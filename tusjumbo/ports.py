@@ -1,0 +1,237 @@
+"""What the engine needs from the world: signatures, promises and the errors they may raise.
+
+No behaviour. Each port has a contract suite in `tusjumbo.testing`; an implementation is one when
+it passes. Methods are async unless they say that they never block. Ids are valid
+(`tusjumbo.sessions.ids.is_valid`), sizes and offsets are bytes, times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tusjumbo.notice import Notice
+from tusjumbo.sessions.commands import Action
+from tusjumbo.sessions.events import Event
+from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+
+
+class Clock(Protocol):
+    def __call__(self) -> float:
+        """Seconds since the epoch. Never blocks."""
+        ...
+
+
+class Catalog(Protocol):
+    """Where sessions are recorded: the only truth about what is received.
+
+    Safe from many tasks, and from many processes if it says so. Whatever a method has returned
+    survives the process; with `durability=commit` also a power failure. Every method may raise
+    `CatalogFailed`, and those that write also `StorageFull`; then nothing has changed.
+    """
+
+    async def create(self, session: UploadSession) -> None:
+        """Record a new session.
+
+        :raises ValueError: its id is taken
+        """
+        ...
+
+    async def load(self, upload_id: str) -> UploadSession:
+        """The session as last recorded.
+
+        :raises UploadNotFound: there is none
+        """
+        ...
+
+    async def update(
+        self, upload_id: str, change: Callable[[UploadSession], UploadSession]
+    ) -> UploadSession:
+        """Replace the session by `change(session)` in one transaction, and return the new one.
+
+        `change` is a pure rule (`tusjumbo.sessions.rules`); what it raises, this raises, and
+        nothing is recorded. No other change comes between its reading and its writing.
+
+        :raises UploadNotFound: there is no such session
+        """
+        ...
+
+    async def delete(self, upload_id: str) -> bool:
+        """Forget the session. False if there was none."""
+        ...
+
+    async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
+        """At most `limit` sessions whose `due_at` is not after `now`, longest due first."""
+        ...
+
+    async def listing(
+        self, *, phase: Phase | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[UploadSession]:
+        """At most `limit` sessions (of `phase`, if given) with ids after `after`, in id order."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back what is open. The next call opens it again."""
+        ...
+
+
+class Hasher(Protocol):
+    """What `hashlib.new` returns."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class Writer(Protocol):
+    """An open session's bytes. One writer at a time: the lock sees to that."""
+
+    async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
+        """Put all of `data` at offset `at`, and feed it to `hasher`, in one hop to a thread.
+
+        :raises StorageFull: no space; some of `data` may have been written
+        :raises StorageFailed: an input/output error; likewise
+        """
+        ...
+
+    async def sync(self) -> None:
+        """Return once everything written so far survives a power failure.
+
+        :raises StorageFull: :raises StorageFailed: it may not; the writer is not to be used again
+        """
+        ...
+
+
+class Store(Protocol):
+    """Where bytes go. Every method is idempotent and may raise `StorageFull`/`StorageFailed`."""
+
+    def writing(self, session: UploadSession) -> AbstractAsyncContextManager[Writer]:
+        """Open an unfinished session's bytes for writing; they need not exist yet.
+
+        :raises StorageLost: committed bytes of `session` are not there
+        """
+        ...
+
+    async def publish(self, session: UploadSession) -> Receipt:
+        """Give a full session's bytes their final name, durably, without copying them.
+
+        A repeated call, also after a crash in the middle of the first, comes to the same.
+
+        :raises StorageLost: the bytes are not there
+        """
+        ...
+
+    async def settle(self, session: UploadSession) -> None:
+        """Drop what publishing left behind, once the receipt is recorded."""
+        ...
+
+    async def abandon(self, session: UploadSession) -> None:
+        """Put the bytes of an expired session aside, where an operator can find them."""
+        ...
+
+    async def remove(self, session: UploadSession) -> None:
+        """Free whatever the session holds: unfinished, finished or abandoned."""
+        ...
+
+    async def locate(self, session: UploadSession) -> Path:
+        """The finished file of a session that has a receipt.
+
+        :raises StorageLost: it is not there
+        """
+        ...
+
+    async def strays(self, before: float) -> Sequence[str]:
+        """Ids whose unfinished bytes were last touched before `before`: candidates, not orphans."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change one upload, until its context ends.
+
+    `asked` is given when somebody else wants the upload: the holder should commit what it has and
+    leave. It belongs to the holder's event loop.
+    """
+
+    upload_id: str
+    asked: Notice
+
+
+class Locker(Protocol):
+    """Who may change an upload now: one holder, in as many processes as the locker says.
+
+    A lock ends with its context or its process, whichever comes first; there is no time to live.
+    """
+
+    def hold(self, upload_id: str, patience: float) -> AbstractAsyncContextManager[Lease]:
+        """Ask the holder to leave and take its place, waiting `patience` seconds at most.
+
+        :raises UploadLocked: the holder did not leave in time
+        """
+        ...
+
+    def attempt(self, upload_id: str) -> AbstractAsyncContextManager[Lease]:
+        """Take the upload if nobody has it. Never waits and never asks anybody.
+
+        :raises UploadLocked: somebody has it
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back what is open. The next call opens it again."""
+        ...
+
+
+class Source(Protocol):
+    """A body on its way in."""
+
+    async def wait(self) -> bool:
+        """Return True when bytes are waiting, False at the end of the body. Takes nothing.
+
+        A cancelled `wait` loses no bytes.
+
+        :raises ClientDisconnected: the connection went away, and everything before has been read
+        """
+        ...
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Move waiting bytes into `buffer` and return how many. Never blocks; 0 if none wait."""
+        ...
+
+    @property
+    def closing(self) -> Notice | None:
+        """Given when the server is stopping; None where the server does not say."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who wants what: all that is known before the details of a request are read."""
+
+    action: Action
+    upload_id: str | None
+    headers: Mapping[str, str]
+    """By lower-case name; repeated lines are joined with a comma."""
+    client: str
+    """The client's address as far as trusted proxies tell it; empty if unknown."""
+
+
+class Gate(Protocol):
+    """Who may do what. Asked on every request but OPTIONS, before anything is read or locked."""
+
+    async def admit(self, admission: Admission) -> None:
+        """Return to let the request in.
+
+        :raises Unauthorized: nobody known
+        :raises Forbidden: not this one
+        """
+        ...
+
+
+class Observer(Protocol):
+    def __call__(self, event: Event) -> None:
+        """Take note. Called in the event loop: must not block, and must not raise."""
+        ...

@@ -1,0 +1,1 @@
+"""Heads <-> commands. Pure: imports sessions and errors only; knows no server and no store."""

@@ -1,0 +1,72 @@
+"""Request and response heads as values, free of any web framework.
+
+A head is what a protocol may look at: the body is described (`announced`), never touched. Header
+names are lower-case; values are latin-1 text with optional white space already stripped, because
+not every server does that (specs/tus-1.0.md section 14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tusjumbo.errors import MalformedRequest
+
+OWS = " \t"
+
+
+class Fields:
+    """Header fields of a request. Repeated lines are kept apart until somebody asks."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in raw:
+            key = name.decode("latin-1").lower()
+            self._values.setdefault(key, []).append(value.decode("latin-1").strip(OWS))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def one(self, name: str) -> str | None:
+        """The value of a field that has one; equal repetitions count as one. None if absent.
+
+        :raises MalformedRequest: lines with different values
+        """
+        values = self._values.get(name)
+        if values is None:
+            return None
+        if any(value != values[0] for value in values):
+            raise MalformedRequest(name, ", ".join(values), "one value")
+        return values[0]
+
+    def joined(self, name: str) -> str | None:
+        """The value of a list field: lines joined with commas (RFC 9110 5.3). None if absent."""
+        values = self._values.get(name)
+        return None if values is None else ",".join(values)
+
+    def as_mapping(self) -> Mapping[str, str]:
+        """Every field, lines joined, for code that is not ours."""
+        return MappingProxyType({name: ", ".join(lines) for name, lines in self._values.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    method: str
+    """As it came; upper-case for every method of ours."""
+    path: str
+    """Below the point where we are mounted: `""` or `"/"` for the endpoint, `"/<id>"`."""
+    fields: Fields
+    announced: int | None = 0
+    """The size of the body in bytes; None if it is chunked, 0 if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    closes: bool = field(default=False, kw_only=True)
+    """The connection is of no further use (HTTP/1.1: `Connection: close`)."""

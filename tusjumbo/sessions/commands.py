@@ -1,0 +1,103 @@
+"""What a request wants, in no protocol's words.
+
+`Keep`, `Finish` and the digest hold most of the difference between the protocols: tus keeps the
+prefix of a cut body and finishes when the upload is full; a checksum makes a request all or
+nothing; a draft request may say that it is the last one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class Action(enum.Enum):
+    """What kind of thing is asked, before the details are read: enough for access control."""
+
+    DESCRIBE = "describe"
+    CREATE = "create"
+    INSPECT = "inspect"
+    APPEND = "append"
+    TERMINATE = "terminate"
+    FETCH = "fetch"
+
+
+class Keep(enum.Enum):
+    """What becomes of the bytes of a body that stopped early."""
+
+    PREFIX = "whatever arrived"
+    ALL_OR_NOTHING = "only the whole body"
+
+
+class Finish(enum.Enum):
+    """When the session is finished."""
+
+    WHEN_FULL = "when every byte of the known length is in"
+    WITH_THIS = "with the end of this body, which then is the upload's length"
+    NEVER = "not by this request"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the body must hash to. `algorithm` is a name that `hashlib.new` knows."""
+
+    algorithm: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A body that follows the head. `announced` is its size in bytes; None if it is not known."""
+
+    announced: int | None
+    keep: Keep = Keep.PREFIX
+    finish: Finish = Finish.WHEN_FULL
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """A new session of `length` bytes (None: declared later), perhaps with its first bytes."""
+
+    length: int | None
+    metadata: Mapping[str, bytes]
+    echo: Mapping[str, str]
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Bytes for the session's offset, which the client believes is `at`.
+
+    `declares` is a length that the client states with this request; None if it states none.
+    """
+
+    id: str
+    at: int
+    content: Content
+    declares: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """How far is it? Asks a running request to make room: who asks has lost its connection."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Forget the session and free its bytes, finished or not."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The finished file."""
+
+    id: str
+
+
+Command = Create | Append | Inspect | Terminate | Fetch

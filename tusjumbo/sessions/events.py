@@ -1,0 +1,70 @@
+"""What happened to an upload, for whoever watches. Told after the fact; nobody can object."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from tusjumbo.sessions.session import UploadSession
+
+
+class Ending(enum.Enum):
+    """Why the bytes of a body stopped coming."""
+
+    END = "the client sent everything"
+    CUT = "the connection went away"
+    IDLE = "the bytes came too slowly"
+    ASKED = "another request wants the upload"
+    LOST = "the session changed under the writer"
+    OVER = "more bytes than allowed"
+    CLOSING = "the server is stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadCreated:
+    session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
+class BytesReceived:
+    """One body is over; `start` to `stop` is what was committed of it."""
+
+    session: UploadSession
+    start: int
+    stop: int
+    seconds: float
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFinished:
+    session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTerminated:
+    session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAbandoned:
+    """It expired unfinished; its bytes are kept aside until `session.expires_at`."""
+
+    session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPurged:
+    """The bytes of an abandoned upload were removed."""
+
+    session: UploadSession
+
+
+Event = (
+    UploadCreated
+    | BytesReceived
+    | UploadFinished
+    | UploadTerminated
+    | UploadAbandoned
+    | UploadPurged
+)

@@ -1,0 +1,193 @@
+"""The decision: a session and a command become "take these bytes", a new session, or a refusal.
+
+Everything here is a function from values to values. The engine decides with these before the first
+byte of a body is read, and the catalog applies the ones that return a session inside a transaction:
+so the same rules that admit a request also refuse a writer that has become stale, and no offset
+moves but through `committed`.
+
+Refusals come in the order of specs/tus-1.0.md AMB-34: 404, then 400 (length), 409, 413.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tusjumbo.errors import (
+    BodyTooLong,
+    LengthConflict,
+    OffsetMismatch,
+    StaleCommit,
+    UploadNotFound,
+    UploadTooLarge,
+)
+from tusjumbo.sessions.commands import Append, Create, Finish
+from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+
+MAX_LENGTH = 2**63 - 1
+"""No upload is larger, limit or not: file offsets end here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every upload is held to. Sizes in bytes, times in seconds; None lifts a limit."""
+
+    max_size: int | None = None
+    expire_after: float | None = None
+    """An unfinished upload expires this long after its last committed byte."""
+    keep_abandoned: float = 0.0
+    """How long the bytes of an expired upload are kept aside."""
+
+    @property
+    def ceiling(self) -> int:
+        return MAX_LENGTH if self.max_size is None else self.max_size
+
+    def expiry(self, now: float) -> float | None:
+        return None if self.expire_after is None else now + self.expire_after
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A yes: bytes are taken from `start` on, and refused from `ceiling` on.
+
+    `length` is the upload's length as soon as the first of them is committed.
+    """
+
+    start: int
+    ceiling: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes `[start, stop)` are stored: what a commit records, and what it implies."""
+
+    start: int
+    stop: int
+    length: int | None
+    finish: Finish
+
+
+def opened(command: Create, upload_id: str, now: float, limits: Limits) -> UploadSession:
+    """The session that `command` creates; an upload of zero bytes is complete at once.
+
+    :raises UploadTooLarge: its length, or the body announced with it, exceeds the limit
+    :raises BodyTooLong: the body announced with it exceeds its length
+    """
+    session = UploadSession(
+        id=upload_id,
+        created_at=now,
+        updated_at=now,
+        length=command.length,
+        metadata=command.metadata,
+        echo=command.echo,
+        expires_at=limits.expiry(now),
+        phase=Phase.SEALED if command.length == 0 else Phase.OPEN,
+    )
+    if command.length is not None and command.length > limits.ceiling:
+        raise UploadTooLarge(limits.ceiling)
+    if command.content is not None:
+        decide(session, Append(id=upload_id, at=0, content=command.content), limits)
+    return session
+
+
+def decide(session: UploadSession, command: Append, limits: Limits) -> Take:
+    """Whether the body of `command` may be read, and where its bytes go.
+
+    A complete session takes an empty body (its client may not know yet, AMB-02) and nothing else.
+
+    :raises UploadNotFound: the session is abandoned
+    :raises LengthConflict: the declared length contradicts the known one or the bytes that are in
+    :raises OffsetMismatch: the session continues elsewhere
+    :raises UploadTooLarge: the upload would exceed the server's limit
+    :raises BodyTooLong: the upload would exceed its own length
+    """
+    if session.phase is Phase.ABANDONED:
+        raise UploadNotFound(session.id)
+    length = _length_after(session, command)
+    if command.at != session.offset:
+        raise OffsetMismatch(session.id, command.at, session.offset)
+    # tus: "once set the length MUST NOT be changed" says nothing of repeating it (AMB-04).
+    if length is not None and session.length is None and length > limits.ceiling:
+        raise UploadTooLarge(limits.ceiling)
+    ceiling = limits.ceiling if length is None else length
+    announced = command.content.announced
+    if announced is not None and command.at + announced > ceiling:
+        raise too_long(session.id, length, limits)
+    return Take(command.at, ceiling, length)
+
+
+def too_long(upload_id: str, length: int | None, limits: Limits) -> BodyTooLong | UploadTooLarge:
+    """What to say of bytes past the ceiling."""
+    return UploadTooLarge(limits.ceiling) if length is None else BodyTooLong(upload_id, length)
+
+
+def _length_after(session: UploadSession, command: Append) -> int | None:
+    declared = command.declares
+    if command.content.finish is Finish.WITH_THIS and command.content.announced is not None:
+        ends_at = command.at + command.content.announced
+        if declared not in (None, ends_at):
+            raise LengthConflict(session.id, ends_at, declared, session.ranges.total)
+        declared = ends_at
+    if declared is None:
+        return session.length
+    if session.length not in (None, declared) or declared < session.ranges.stop:
+        raise LengthConflict(session.id, declared, session.length, session.ranges.total)
+    return declared
+
+
+def committed(session: UploadSession, part: Part, now: float, limits: Limits) -> UploadSession:
+    """The session with `part` recorded, sealed if that made it full and `part.finish` allows.
+
+    The compare-and-set of the catalog: it refuses bytes that are already committed, and a session
+    that is no longer open, so that a writer which lost its lock unnoticed cannot move the offset.
+
+    :raises StaleCommit: the session is not the one the writer decided on
+    """
+    length = part.length if session.length is None else session.length
+    if (
+        session.phase is not Phase.OPEN
+        or session.ranges.overlaps(part.start, part.stop)
+        or part.length not in (None, length)
+        or (length is not None and part.stop > length)
+    ):
+        raise StaleCommit(session.id)
+    after = replace(
+        session,
+        length=length,
+        ranges=session.ranges.add(part.start, part.stop),
+        updated_at=now,
+        expires_at=limits.expiry(now),
+    )
+    if after.is_full and part.finish is not Finish.NEVER:
+        return replace(after, phase=Phase.SEALED)
+    return after
+
+
+def done(session: UploadSession, receipt: Receipt, now: float) -> UploadSession:
+    """The sealed session with its receipt; one that is done already stays as it is.
+
+    :raises StaleCommit: the session is not sealed
+    """
+    if session.phase is Phase.DONE:
+        return session
+    if session.phase is not Phase.SEALED:
+        raise StaleCommit(session.id)
+    return replace(session, phase=Phase.DONE, receipt=receipt, updated_at=now, expires_at=None)
+
+
+def has_expired(session: UploadSession, now: float) -> bool:
+    """Whether an unfinished session is past its time; finished ones never are."""
+    unfinished = session.phase in (Phase.OPEN, Phase.ABANDONED)
+    return unfinished and session.expires_at is not None and session.expires_at <= now
+
+
+def abandoned(session: UploadSession, now: float, limits: Limits) -> UploadSession:
+    """The expired session, set aside until its bytes may go.
+
+    :raises StaleCommit: it is not open, or not expired (somebody continued it)
+    """
+    if session.phase is not Phase.OPEN or not has_expired(session, now):
+        raise StaleCommit(session.id)
+    return replace(
+        session, phase=Phase.ABANDONED, updated_at=now, expires_at=now + limits.keep_abandoned
+    )

@@ -1,0 +1,137 @@
+"""UploadSession: everything that is known about one upload.
+
+The committed ranges are the only account of what has arrived. Offset, progress, chunk counts and
+status are derived from them, whichever protocol brought the bytes; nothing is counted twice.
+Sessions are values: a change makes a new one (`tusjumbo.sessions.rules`), and the catalog decides
+which is current.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tusjumbo.sessions.ranges import RangeSet
+
+CHUNK_SIZE = 5 * 1024 * 1024
+"""The size of a Jumbo chunk in bytes, unless the session says otherwise."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_METADATA: Mapping[str, bytes] = MappingProxyType({})
+
+
+class Phase(enum.Enum):
+    """OPEN -> SEALED -> DONE, each arrow one transaction; OPEN -> ABANDONED when it expires.
+
+    A session that a crash left SEALED is finished by whoever meets it next.
+    """
+
+    OPEN = "open"
+    SEALED = "sealed"
+    DONE = "done"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What finishing produced. A repeated last request is answered from it."""
+
+    path: str
+    """Where the store put the finished file, in the store's own words (relative to its root)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadChunk:
+    """One `chunk_size` piece of a session: bytes `[start, stop)` of the upload."""
+
+    upload_id: str
+    number: int
+    start: int
+    stop: int
+    received: int
+    """How many of its bytes are committed."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.received == self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSession:
+    """One upload. Times are seconds since the epoch, sizes are bytes."""
+
+    id: str
+    created_at: float
+    updated_at: float
+    length: int | None = None
+    """The size of the whole upload; None while it is deferred."""
+    ranges: RangeSet = field(default_factory=RangeSet)
+    phase: Phase = Phase.OPEN
+    metadata: Mapping[str, bytes] = _NO_METADATA
+    """The client's pairs, decoded. Hostile input: never a path, never a header as it is."""
+    echo: Mapping[str, str] = _NOTHING
+    """Protocol fields that a protocol must return exactly as they came, by lower-case name."""
+    chunk_size: int = CHUNK_SIZE
+    expires_at: float | None = None
+    """OPEN: when it becomes abandoned. ABANDONED: when its bytes are removed."""
+    receipt: Receipt | None = None
+
+    @property
+    def offset(self) -> int:
+        """The end of the first run of committed bytes from 0."""
+        return self.ranges.prefix
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the length is known and every byte is committed."""
+        return self.length is not None and self.ranges.covers(0, self.length)
+
+    @property
+    def filename(self) -> str:
+        """What the client calls the file; empty if it does not say. Not safe as a path."""
+        for key in ("filename", "name"):
+            if value := self.metadata.get(key):
+                return value.decode("utf-8", "replace")
+        return ""
+
+    @property
+    def media_type(self) -> str:
+        """What the client says the file is (`filetype` or `type`); empty if it does not say."""
+        for key in ("filetype", "type"):
+            if value := self.metadata.get(key):
+                return value.decode("utf-8", "replace")
+        return ""
+
+    @property
+    def chunks_expected(self) -> int | None:
+        """How many chunks the whole upload has; None while its length is deferred."""
+        return None if self.length is None else -(-self.length // self.chunk_size)
+
+    @property
+    def chunks_received(self) -> int:
+        """How many chunks are complete."""
+        return sum(chunk.is_complete for chunk in self.chunks())
+
+    def chunks(self) -> Iterator[UploadChunk]:
+        """The chunks up to the end of the upload (as far as it is known), in order."""
+        end = self.ranges.stop if self.length is None else self.length
+        for number, start in enumerate(range(0, end, self.chunk_size)):
+            stop = min(start + self.chunk_size, end)
+            missing = sum(b - a for a, b in self.ranges.missing(start, stop))
+            yield UploadChunk(self.id, number, start, stop, stop - start - missing)
+
+    @property
+    def progress(self) -> float | None:
+        """Per cent of the bytes that are committed; None while the length is deferred."""
+        if self.length is None:
+            return None
+        return 100.0 * self.ranges.total / self.length if self.length else 100.0
+
+    @property
+    def due_at(self) -> float | None:
+        """When the sweep has something to do here; None if it never has."""
+        if self.phase is Phase.SEALED:
+            return self.updated_at
+        return None if self.phase is Phase.DONE else self.expires_at
