@@ -87,7 +87,7 @@ class UploadSettings:
     sweep_every: Duration = Duration("10m")
     """How often expired uploads are looked for; 0: only by `tusjumbo sweep`."""
     durability: Durability = Durability.COMMIT
-    """An acknowledged offset survives `commit`: a power failure; `os`: a crash of the server only."""
+    """An acknowledged offset survives `commit`: power failure; `os`: a crash of the server."""
     body_timeout: Duration = Duration("60s")
     """A request that sends nothing for this long is ended, and its bytes kept; 0: never."""
     min_rate: Size = Size(0)
