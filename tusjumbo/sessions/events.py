@@ -18,6 +18,7 @@ class Ending(enum.Enum):
     LOST = "the session changed under the writer"
     OVER = "more bytes than allowed"
     CLOSING = "the server is stopping"
+    FAILED = "the bytes could not be stored, or were not the announced ones"
 
 
 @dataclass(frozen=True, slots=True)

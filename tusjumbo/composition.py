@@ -1,0 +1,67 @@
+"""Composition: puts the parts of one installation together, as the settings say.
+
+The only module that knows which catalog, store and locker there are. Nothing is opened here: each
+part opens what it needs when it is first used, in the process and event loop that uses it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tusjumbo.catalogs.sqlite import SqliteCatalog
+from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.pump import Pace
+from tusjumbo.engine.sweep import Sweep
+from tusjumbo.engine.uploads import Uploads
+from tusjumbo.lockers.files import FileLocker
+from tusjumbo.ports import Catalog, Clock, Locker, Observer, Store
+from tusjumbo.sessions.rules import Limits
+from tusjumbo.settings import UploadSettings
+from tusjumbo.stores.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The parts of one installation."""
+
+    settings: UploadSettings
+    catalog: Catalog
+    store: Store
+    locker: Locker
+    uploads: Uploads
+    sweep: Sweep
+
+    async def aclose(self) -> None:
+        """Give back what is open. Everything opens again when it is used again."""
+        await self.catalog.aclose()
+        await self.locker.aclose()
+
+
+def compose(
+    settings: UploadSettings, *, observers: Iterable[Observer] = (), clock: Clock = time.time
+) -> House:
+    """The installation in `settings.upload_dir`."""
+    root = settings.upload_dir
+    catalog = SqliteCatalog(root / "catalog.sqlite3", settings.durability)
+    store = LocalStore(root, settings.durability)
+    locker = FileLocker(root / "locks")
+    told = Observers(observers)
+    limits = Limits(
+        max_size=settings.max_size or None,
+        expire_after=settings.expire_after or None,
+        keep_abandoned=settings.keep_abandoned,
+    )
+    uploads = Uploads(
+        catalog,
+        store,
+        locker,
+        limits=limits,
+        pace=Pace(idle=settings.body_timeout or None, min_rate=settings.min_rate),
+        patience=settings.lock_timeout,
+        clock=clock,
+        observers=told,
+    )
+    sweep = Sweep(catalog, store, locker, uploads.finish, limits, clock, told)
+    return House(settings, catalog, store, locker, uploads, sweep)

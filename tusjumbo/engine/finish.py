@@ -1,0 +1,43 @@
+"""Finishing: SEALED -> DONE, at least once, by whoever meets a sealed session and holds its lock.
+
+The bytes get their final name first, then the receipt is recorded, then what is left over goes.
+Each step may be repeated after a crash and comes to the same, so nothing is lost or made twice.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from tusjumbo.engine.observers import Observers
+from tusjumbo.ports import Catalog, Clock, Store
+from tusjumbo.sessions.events import UploadFinished
+from tusjumbo.sessions.rules import done
+from tusjumbo.sessions.session import Phase, UploadSession
+
+
+class Finish:
+    def __init__(self, catalog: Catalog, store: Store, clock: Clock, observers: Observers) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._clock = clock
+        self._observers = observers
+
+    async def __call__(self, session: UploadSession) -> UploadSession:
+        """The session as it is when finished; one that is not sealed comes back unchanged.
+
+        The caller holds its lock. A cancelled caller still sees it through: it is a rename.
+
+        :raises SystemFailure: it stays sealed, and will be tried again
+        """
+        if session.phase is not Phase.SEALED:
+            return session
+        with anyio.CancelScope(shield=True):
+            receipt = await self._store.publish(session)
+            finished = await self._catalog.update(
+                session.id, partial(done, receipt=receipt, now=self._clock())
+            )
+            await self._store.settle(finished)
+        self._observers.tell(UploadFinished(finished))
+        return finished

@@ -1,0 +1,260 @@
+"""Pump: moves one body from its source to its place, and says why it stopped.
+
+Two sides, two blocks: `_fill` reads into one block while `_drain` writes the other, so receiving
+and writing overlap and memory stays constant. The writing side takes whatever is there as soon as
+it is free: pieces grow when the disk is slow and stay small when the client is.
+
+The invariant: `_drain` always gets to the end. It is shielded from cancellation, so whatever the
+reason for stopping (the enum `Ending`), the bytes that were read are written and committed. Only
+`commit` moves the offset; long bodies are committed at checkpoints, so that even a killed process
+costs no more than the last checkpoint's worth of transfer.
+
+The pump knows no session and no protocol. What it may take, and what a commit means, it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from tusjumbo.engine.blocks import Block, Blocks
+from tusjumbo.errors import ClientDisconnected, DigestMismatch, SystemFailure
+from tusjumbo.notice import Notice
+from tusjumbo.ports import Hasher, Source, Writer
+from tusjumbo.sessions.commands import Content, Keep
+from tusjumbo.sessions.events import Ending
+from tusjumbo.sessions.rules import Take
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body must come, and how often it is committed."""
+
+    idle: float | None = 60.0
+    """Seconds without a byte after which the client is given up."""
+    min_rate: int = 0
+    """Bytes per second that must come on average over `idle` seconds of waiting."""
+    checkpoint_bytes: int = 64 * 1024 * 1024
+    checkpoint_seconds: float = 1.0
+
+
+class Last(enum.Enum):
+    """Whether a commit is a checkpoint on the way, or the last one, and of what kind."""
+
+    CHECKPOINT = enum.auto()
+    PREFIX = enum.auto()
+    WHOLE = enum.auto()
+
+
+Commit = Callable[[int, Last], Awaitable[None]]
+"""Record that everything up to an offset is stored."""
+
+
+class Pump:
+    def __init__(
+        self,
+        source: Source,
+        writer: Writer | None,
+        *,
+        upload_id: str,
+        take: Take,
+        content: Content,
+        commit: Commit,
+        blocks: Blocks,
+        pace: Pace,
+        stops: Iterable[tuple[Notice, Ending]] = (),
+    ) -> None:
+        """`writer` may be None where nothing may be written, because `take` ends at its start."""
+        self._source = source
+        self._writer = writer
+        self._upload_id = upload_id
+        self._take = take
+        self._content = content
+        self._commit = commit
+        self._blocks = blocks
+        self._pace = pace
+        self._stops = tuple(stops)
+
+        digest = content.digest
+        self._hasher: Hasher | None = None
+        if digest is not None:
+            self._hasher = hashlib.new(digest.algorithm, usedforsecurity=False)
+
+        self._received = take.start
+        self._written = take.start
+        self._committed = take.start
+        self._committed_at = 0.0
+        self._filling: Block | None = None
+        self._filled = anyio.Event()
+        self._emptied = anyio.Event()
+        self._reading = anyio.CancelScope()
+        self._ending: Ending | None = None
+        self._failure: Exception | None = None
+        self._over = False
+
+    async def run(self) -> Ending:
+        """Move the body. When this returns, everything that is to be kept is committed.
+
+        :raises DigestMismatch: the body is whole and wrong; nothing of it was committed
+        :raises StaleCommit: :raises SystemFailure: as writing and committing do
+        """
+        self._committed_at = anyio.current_time()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._drain)
+                try:
+                    await self._fill()
+                finally:
+                    self._over = True
+                    self._filled.set()
+        finally:
+            if self._filling is not None:
+                self._blocks.give(self._filling)
+        if self._failure is not None:
+            raise self._failure
+        return self._ending or Ending.CUT
+
+    # --- the reading side ---
+
+    async def _fill(self) -> None:
+        silences = [notice.listen(partial(self._leave, ending)) for notice, ending in self._stops]
+        try:
+            with self._reading:
+                self._ending = await self._read()
+        except ClientDisconnected:
+            self._ending = Ending.CUT
+        except Exception as error:
+            self._failure = error
+        finally:
+            for silence in silences:
+                silence()
+
+    def _leave(self, ending: Ending) -> None:
+        self._ending = self._ending or ending
+        self._reading.cancel()
+
+    async def _read(self) -> Ending:
+        waited = 0.0
+        arrived = 0
+        while True:
+            began = anyio.current_time()
+            with anyio.move_on_after(self._pace.idle) as patience:
+                more = await self._source.wait()
+            if patience.cancelled_caught:
+                return Ending.IDLE
+            if not more:
+                return Ending.END
+            if self._received == self._take.ceiling:
+                return Ending.OVER
+            waited += anyio.current_time() - began
+            if self._pace.idle is not None and waited >= self._pace.idle:
+                if arrived < self._pace.min_rate * waited:
+                    return Ending.IDLE
+                waited, arrived = 0.0, 0
+            block = await self._block_with_room()
+            count = self._source.readinto(block.room(self._take.ceiling - self._received))
+            block.filled += count
+            self._received += count
+            arrived += count
+            self._filled.set()
+
+    async def _block_with_room(self) -> Block:
+        while self._filling is not None and self._filling.is_full:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
+        if self._filling is None:
+            self._filling = await self._blocks.take()
+        return self._filling
+
+    # --- the writing side ---
+
+    async def _drain(self) -> None:
+        """Write and commit until the end of what was read. Errors are left for `run` to raise."""
+        try:
+            with anyio.CancelScope(shield=True):
+                while not await self._write_next():
+                    pass
+                await self._commit_last()
+        except Exception as error:
+            self._failure = error
+            self._reading.cancel()
+
+    async def _write_next(self) -> bool:
+        """Write what has been read, if anything, and commit if it is time. True at the end."""
+        block = self._filling
+        if block is not None and block.filled:
+            self._filling = None
+            self._emptied.set()
+            try:
+                await self._write(block)
+            finally:
+                self._blocks.give(block)
+        elif self._over:
+            return True
+        else:
+            self._filled = anyio.Event()
+            with anyio.move_on_after(self._until_checkpoint()):
+                await self._filled.wait()
+        if self._until_checkpoint() == 0.0:
+            await self._checkpoint()
+        return False
+
+    async def _write(self, block: Block) -> None:
+        if self._writer is None:
+            raise RuntimeError("bytes for an upload that takes none")
+        try:
+            await self._writer.write(self._written, block.data, self._hasher)
+        except SystemFailure:
+            # The disk may be full: the bytes before these are good, and perhaps the last for now.
+            if self._content.keep is Keep.PREFIX:
+                with contextlib.suppress(SystemFailure):
+                    await self._commit(self._checkpoint_stop, Last.CHECKPOINT)
+            raise
+        self._written += block.filled
+
+    @property
+    def _checkpoint_stop(self) -> int:
+        # A body of unknown size may turn out to be too long, and then must not have completed the
+        # upload (AMB-03): the last byte waits for the body's end.
+        if self._content.announced is None:
+            return min(self._written, self._take.ceiling - 1)
+        return self._written
+
+    def _until_checkpoint(self) -> float | None:
+        """Seconds until the next checkpoint is due; None if there is nothing to commit."""
+        pending = self._checkpoint_stop - self._committed
+        if pending <= 0 or self._content.keep is Keep.ALL_OR_NOTHING:
+            return None
+        if pending >= self._pace.checkpoint_bytes:
+            return 0.0
+        due = self._committed_at + self._pace.checkpoint_seconds
+        return max(0.0, due - anyio.current_time())
+
+    async def _checkpoint(self) -> None:
+        stop = self._checkpoint_stop
+        await self._commit(stop, Last.CHECKPOINT)
+        self._committed = stop
+        self._committed_at = anyio.current_time()
+
+    async def _commit_last(self) -> None:
+        if self._ending is Ending.OVER:
+            return
+        if self._ending is Ending.END:
+            self._verify()
+            await self._commit(self._written, Last.WHOLE)
+        elif self._content.keep is Keep.PREFIX:
+            await self._commit(self._written, Last.PREFIX)
+
+    def _verify(self) -> None:
+        digest = self._content.digest
+        if digest is None or self._hasher is None:
+            return
+        if not hmac.compare_digest(self._hasher.digest(), digest.value):
+            raise DigestMismatch(self._upload_id, digest.algorithm)

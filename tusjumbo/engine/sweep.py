@@ -1,0 +1,116 @@
+"""Sweep: what time does to uploads, and what a crash left undone.
+
+Expired unfinished uploads are set aside, later removed; sealed ones are finished; finished ones
+are never touched. Each session is handled while holding its lock, taken only if it is free (nobody
+is ever asked to leave for housekeeping), and looked at again once it is held. Any number of
+processes may sweep at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.observers import Observers
+from tusjumbo.errors import StaleCommit, SystemFailure, UploadLocked, UploadNotFound
+from tusjumbo.ports import Catalog, Clock, Locker, Store
+from tusjumbo.sessions import rules
+from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
+from tusjumbo.sessions.session import Phase, UploadSession
+
+_log = logging.getLogger("tusjumbo")
+
+STRAY_AGE = 3600.0
+"""Bytes without a session are removed when nobody has touched them for this many seconds."""
+
+
+@dataclass
+class Swept:
+    """How many uploads were …"""
+
+    finished: int = 0
+    abandoned: int = 0
+    purged: int = 0
+    tidied: int = 0
+    """… without a session, or finished with something left behind."""
+    failed: int = 0
+
+
+@dataclass
+class Sweep:
+    catalog: Catalog
+    store: Store
+    locker: Locker
+    finish: Finish
+    limits: rules.Limits
+    clock: Clock
+    observers: Observers
+
+    async def due(self, limit: int = 1000) -> Swept:
+        """Handle at most `limit` sessions whose time has come."""
+        swept = Swept()
+        for session in await self.catalog.due(self.clock(), limit):
+            try:
+                async with self.locker.attempt(session.id):
+                    await self._handle(await self.catalog.load(session.id), swept)
+            except (UploadLocked, UploadNotFound, StaleCommit):
+                continue  # somebody else has it, and the next sweep will look again
+            except SystemFailure:
+                swept.failed += 1
+                _log.exception("Upload %s could not be swept.", session.id)
+        return swept
+
+    async def _handle(self, session: UploadSession, swept: Swept) -> None:
+        now = self.clock()
+        if session.phase is Phase.SEALED:
+            await self.finish(session)
+            swept.finished += 1
+        elif not rules.has_expired(session, now):
+            return
+        elif session.phase is Phase.OPEN:
+            await self.store.abandon(session)
+            change = partial(rules.abandoned, now=now, limits=self.limits)
+            self.observers.tell(UploadAbandoned(await self.catalog.update(session.id, change)))
+            swept.abandoned += 1
+        else:
+            await self.store.remove(session)
+            await self.catalog.delete(session.id)
+            self.observers.tell(UploadPurged(session))
+            swept.purged += 1
+
+    async def strays(self) -> Swept:
+        """Remove bytes that no session accounts for, and leftovers of finished ones.
+
+        Reads the whole list of sessions once: for start-up and for operators, not for every hour.
+        """
+        swept = Swept()
+        candidates = set(await self.store.strays(self.clock() - STRAY_AGE))
+        after = ""
+        while candidates and (page := await self.catalog.listing(after=after, limit=1000)):
+            candidates -= {session.id for session in page if session.phase is Phase.OPEN}
+            after = page[-1].id
+        for upload_id in sorted(candidates):
+            try:
+                async with self.locker.attempt(upload_id):
+                    swept.tidied += await self._tidy(upload_id)
+            except UploadLocked:
+                continue
+            except SystemFailure:
+                swept.failed += 1
+                _log.exception("What is left of upload %s could not be removed.", upload_id)
+        return swept
+
+    async def _tidy(self, upload_id: str) -> bool:
+        try:
+            session = await self.catalog.load(upload_id)
+        except UploadNotFound:
+            unknown = UploadSession(id=upload_id, created_at=0.0, updated_at=0.0)
+            await self.store.remove(unknown)
+            return True
+        if session.phase is Phase.DONE:
+            await self.store.settle(session)
+        elif session.phase is Phase.ABANDONED:
+            await self.store.abandon(session)
+        return session.phase in (Phase.DONE, Phase.ABANDONED)
