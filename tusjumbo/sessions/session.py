@@ -11,15 +11,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from tusjumbo.sessions.ranges import RangeSet
 
 CHUNK_SIZE = 5 * 1024 * 1024
 """The size of a Jumbo chunk in bytes, unless the session says otherwise."""
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_NO_METADATA: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Phase(enum.Enum):
@@ -69,9 +65,9 @@ class UploadSession:
     """The size of the whole upload; None while it is deferred."""
     ranges: RangeSet = field(default_factory=RangeSet)
     phase: Phase = Phase.OPEN
-    metadata: Mapping[str, bytes] = _NO_METADATA
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
     """The client's pairs, decoded. Hostile input: never a path, never a header as it is."""
-    echo: Mapping[str, str] = _NOTHING
+    echo: Mapping[str, str] = field(default_factory=dict)
     """Protocol fields that a protocol must return exactly as they came, by lower-case name."""
     chunk_size: int = CHUNK_SIZE
     expires_at: float | None = None
