@@ -105,13 +105,17 @@ class Wire:
         if send_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.socket.settimeout(deadline)
-        if endpoint.unix:
-            self.socket.connect(str(endpoint.unix))
-        else:
-            self.socket.connect((endpoint.host, endpoint.port))
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if endpoint.tls:
-            self.socket = endpoint.tls.wrap_socket(self.socket, server_hostname=endpoint.host)
+        try:
+            if endpoint.unix:
+                self.socket.connect(str(endpoint.unix))
+            else:
+                self.socket.connect((endpoint.host, endpoint.port))
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if endpoint.tls:
+                self.socket = endpoint.tls.wrap_socket(self.socket, server_hostname=endpoint.host)
+        except OSError:
+            self.socket.close()
+            raise
         self._asked: deque[str] = deque()
         self._parser: h11.Connection | None = None
         self._ahead = b""
