@@ -56,10 +56,10 @@ class Uploads:
     """How long a request waits for another one to leave the same upload, in seconds."""
     clock: Clock = time.time
     observers: Observers = field(default_factory=Observers)
+    blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
         self.finish = Finish(self.catalog, self.store, self.clock, self.observers)
-        self._blocks = Blocks(BLOCK_SIZE, BLOCKS)
 
     async def execute(
         self, command: commands.Command, source: Source | None = None
@@ -229,7 +229,7 @@ class _Receiving:
                 take=self._take,
                 content=self._content,
                 commit=self.commit,
-                blocks=self._uploads._blocks,
+                blocks=self._uploads.blocks,
                 pace=self._uploads.pace,
                 stops=stops,
             ).run()

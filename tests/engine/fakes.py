@@ -1,0 +1,244 @@
+"""Plain stand-ins for the ports: dictionaries and bytearrays, no cleverness, faults on request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from tusjumbo.errors import (
+    ClientDisconnected,
+    StorageLost,
+    UploadLocked,
+    UploadNotFound,
+)
+from tusjumbo.notice import Notice
+from tusjumbo.ports import Hasher, Lease, Writer
+from tusjumbo.sessions.events import Event
+from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+
+
+class DictCatalog:
+    def __init__(self) -> None:
+        self.sessions: dict[str, UploadSession] = {}
+        self.faults: list[Exception | None] = []
+        self.commits: list[int] = []
+
+    async def _work(self) -> None:
+        await checkpoint()
+        if self.faults and (fault := self.faults.pop(0)) is not None:
+            raise fault
+
+    async def create(self, session: UploadSession) -> None:
+        await self._work()
+        if session.id in self.sessions:
+            raise ValueError(session.id)
+        self.sessions[session.id] = session
+
+    async def load(self, upload_id: str) -> UploadSession:
+        await checkpoint()
+        try:
+            return self.sessions[upload_id]
+        except KeyError:
+            raise UploadNotFound(upload_id) from None
+
+    async def update(
+        self, upload_id: str, change: Callable[[UploadSession], UploadSession]
+    ) -> UploadSession:
+        await self._work()
+        self.sessions[upload_id] = after = change(await self.load(upload_id))
+        self.commits.append(after.offset)
+        return after
+
+    async def delete(self, upload_id: str) -> bool:
+        await self._work()
+        return self.sessions.pop(upload_id, None) is not None
+
+    async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
+        await checkpoint()
+        due = [s for s in self.sessions.values() if s.due_at is not None and s.due_at <= now]
+        return sorted(due, key=lambda s: s.due_at or 0.0)[:limit]
+
+    async def listing(
+        self, *, phase: Phase | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[UploadSession]:
+        await checkpoint()
+        found = [s for s in self.sessions.values() if s.id > after and phase in (None, s.phase)]
+        return sorted(found, key=lambda s: s.id)[:limit]
+
+    async def aclose(self) -> None:
+        await checkpoint()
+
+
+class BytesStore:
+    """`files` are unfinished, `completed` and `abandoned` what they say. `durable` lags behind."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytearray] = {}
+        self.durable: dict[str, bytes] = {}
+        self.completed: dict[str, bytes] = {}
+        self.abandoned: dict[str, bytes] = {}
+        self.faults: list[Exception | None] = []
+        self.writes: list[int] = []
+        self.before_write: Callable[[], object] = lambda: None
+        self.old: list[str] = []
+
+    def fault(self) -> None:
+        if self.faults and (fault := self.faults.pop(0)) is not None:
+            raise fault
+
+    @asynccontextmanager
+    async def writing(self, session: UploadSession) -> AsyncIterator[Writer]:
+        await checkpoint()
+        data = self.files.setdefault(session.id, bytearray())
+        if len(data) < session.ranges.stop:
+            raise StorageLost(session.id)
+        yield BytesWriter(self, session.id, data)
+
+    async def publish(self, session: UploadSession) -> Receipt:
+        await checkpoint()
+        self.fault()
+        data = bytes(self.files.get(session.id, b""))
+        assert len(data) >= (session.length or 0)
+        self.completed[session.id] = data[: session.length]
+        return Receipt(f"completed/{session.id}")
+
+    async def settle(self, session: UploadSession) -> None:
+        await checkpoint()
+        self.files.pop(session.id, None)
+
+    async def abandon(self, session: UploadSession) -> None:
+        await checkpoint()
+        self.fault()
+        if session.id in self.files:
+            self.abandoned[session.id] = bytes(self.files.pop(session.id))
+
+    async def remove(self, session: UploadSession) -> None:
+        await checkpoint()
+        for place in (self.files, self.completed, self.abandoned):
+            place.pop(session.id, None)
+
+    async def locate(self, session: UploadSession) -> Path:
+        await checkpoint()
+        return Path("completed") / session.id
+
+    async def strays(self, before: float) -> Sequence[str]:
+        await checkpoint()
+        return self.old
+
+
+@dataclass
+class BytesWriter:
+    store: BytesStore
+    upload_id: str
+    file: bytearray
+
+    async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
+        self.store.before_write()
+        await checkpoint()
+        self.store.fault()
+        assert at <= len(self.file), "a hole"
+        if hasher is not None:
+            hasher.update(data)
+        self.file[at : at + len(data)] = data
+        self.store.writes.append(len(data))
+
+    async def sync(self) -> None:
+        await checkpoint()
+        self.store.durable[self.upload_id] = bytes(self.file)
+
+
+class OneHolder:
+    """A locker of one process that asks the holder and polls."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Lease] = {}
+
+    @asynccontextmanager
+    async def hold(self, upload_id: str, patience: float) -> AsyncIterator[Lease]:
+        with anyio.move_on_after(patience):
+            while upload_id in self.held:
+                self.held[upload_id].asked.give()
+                await anyio.sleep(0.001)
+        async with self.attempt(upload_id) as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def attempt(self, upload_id: str) -> AsyncIterator[Lease]:
+        if upload_id in self.held:
+            raise UploadLocked(upload_id, 0.0)
+        self.held[upload_id] = lease = Lease(upload_id, Notice())
+        try:
+            yield lease
+        finally:
+            del self.held[upload_id]
+
+    async def aclose(self) -> None:
+        await checkpoint()
+
+
+@dataclass
+class Script:
+    """A body that arrives as written: bytes, a number of seconds of silence, or an exception.
+
+    A silence of `inf` lasts until somebody cancels the wait. At the end of the list is the end of
+    the body.
+    """
+
+    steps: Iterable[bytes | float | Exception]
+    closing: Notice | None = None
+    reads: int = 0
+    sent: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self._steps = iter(self.steps)
+        self._piece = b""
+
+    async def wait(self) -> bool:
+        await checkpoint()
+        self.reads += 1
+        while not self._piece:
+            match next(self._steps, None):
+                case None:
+                    return False
+                case bytes() as piece:
+                    self._piece = piece
+                    self.sent += piece
+                case Exception() as error:
+                    raise error
+                case seconds:
+                    await anyio.sleep(seconds)
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._piece))
+        buffer[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        return count
+
+
+CUT = ClientDisconnected()
+FOREVER = float("inf")
+
+
+@dataclass
+class Journal:
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def aged(session: UploadSession, seconds: float) -> UploadSession:
+    """The session as if it had been made `seconds` earlier."""
+    expires_at = None if session.expires_at is None else session.expires_at - seconds
+    return replace(
+        session,
+        created_at=session.created_at - seconds,
+        updated_at=session.updated_at - seconds,
+        expires_at=expires_at,
+    )

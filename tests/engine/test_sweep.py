@@ -1,0 +1,129 @@
+"""The sweep: what expires, what is finished late, what is tidied, and what it must never touch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.engine.fakes import CUT
+from tests.engine.test_uploads import Bench
+from tusjumbo.engine.sweep import Sweep, Swept
+from tusjumbo.errors import ClientDisconnected, StorageFailed
+from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
+from tusjumbo.sessions.rules import Limits
+from tusjumbo.sessions.session import Phase
+
+LIMITS = Limits(expire_after=10.0, keep_abandoned=5.0)
+
+
+def sweeping(bench: Bench) -> Sweep:
+    uploads = bench.uploads
+    return Sweep(
+        bench.catalog,
+        bench.store,
+        bench.locker,
+        uploads.finish,
+        bench.limits,
+        uploads.clock,
+        uploads.observers,
+    )
+
+
+async def partial_upload(bench: Bench) -> str:
+    upload_id = await bench.create(10)
+    with pytest.raises(ClientDisconnected):
+        await bench.append(upload_id, 0, b"abc", CUT)
+    return upload_id
+
+
+async def test_an_expired_upload_is_set_aside_and_later_removed() -> None:
+    bench = Bench(limits=LIMITS)
+    sweep = sweeping(bench)
+    upload_id = await partial_upload(bench)
+    bench.now = 9.9
+    assert await sweep.due() == Swept()
+    bench.now = 10.0
+    assert await sweep.due() == Swept(abandoned=1)
+    assert bench.store.abandoned == {upload_id: b"abc"}
+    assert bench.session(upload_id).phase is Phase.ABANDONED
+    assert isinstance(bench.journal.events[-1], UploadAbandoned)
+    bench.now = 14.9
+    assert await sweep.due() == Swept()
+    bench.now = 15.0
+    assert await sweep.due() == Swept(purged=1)
+    assert bench.store.abandoned == {}
+    assert bench.catalog.sessions == {}
+    assert isinstance(bench.journal.events[-1], UploadPurged)
+
+
+async def test_a_finished_upload_is_never_touched() -> None:
+    bench = Bench(limits=LIMITS)
+    upload_id = await bench.create(3)
+    await bench.append(upload_id, 0, b"abc")
+    bench.now = 1e9
+    assert await sweeping(bench).due() == Swept()
+    assert bench.store.completed == {upload_id: b"abc"}
+
+
+async def test_nobody_is_disturbed() -> None:
+    bench = Bench(limits=LIMITS)
+    upload_id = await partial_upload(bench)
+    bench.now = 10.0
+    async with bench.locker.attempt(upload_id) as lease:
+        assert await sweeping(bench).due() == Swept()
+        assert not lease.asked.given
+    assert bench.session(upload_id).phase is Phase.OPEN
+
+
+async def test_an_upload_that_was_continued_meanwhile_stays() -> None:
+    bench = Bench(limits=LIMITS)
+    upload_id = await partial_upload(bench)
+    bench.now = 10.0
+    stale = await bench.catalog.due(bench.now, 10)
+    fresh = replace(bench.session(upload_id), expires_at=20.0)
+    bench.catalog.sessions[upload_id] = fresh
+
+    async def due(now: float, limit: int) -> object:
+        return stale
+
+    bench.catalog.due = due  # type: ignore[method-assign, assignment]
+    assert await sweeping(bench).due() == Swept()
+    assert bench.session(upload_id) == fresh
+
+
+async def test_a_crash_before_the_receipt_is_made_up_for() -> None:
+    bench = Bench(limits=LIMITS)
+    upload_id = await bench.create(3)
+    bench.store.faults = [None, StorageFailed()]
+    with pytest.raises(StorageFailed):
+        await bench.append(upload_id, 0, b"abc")
+    assert bench.session(upload_id).phase is Phase.SEALED
+    assert await sweeping(bench).due() == Swept(finished=1)
+    assert bench.store.completed == {upload_id: b"abc"}
+
+
+async def test_one_that_fails_does_not_keep_the_others() -> None:
+    bench = Bench(limits=LIMITS)
+    for _ in range(3):
+        await partial_upload(bench)
+    bench.now = 10.0
+    bench.store.faults = [None, StorageFailed()]
+    assert await sweeping(bench).due() == Swept(abandoned=2, failed=1)
+    assert await sweeping(bench).due() == Swept(abandoned=1)
+
+
+async def test_strays_are_tidied_and_nothing_else() -> None:
+    bench = Bench(limits=LIMITS)
+    open_id = await partial_upload(bench)
+    done_id = await bench.create(3)
+    await bench.append(done_id, 0, b"abc")
+    bench.store.files[done_id] = bytearray(b"abc")
+    bench.store.files["nobody"] = bytearray(b"xyz")
+    busy = "busy"
+    bench.store.files[busy] = bytearray(b"xyz")
+    bench.store.old = [open_id, done_id, "nobody", busy]
+    async with bench.locker.attempt(busy):
+        assert await sweeping(bench).strays() == Swept(tidied=2)
+    assert set(bench.store.files) == {open_id, busy}
+    assert bench.store.completed == {done_id: b"abc"}
