@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tusjumbo.errors import MalformedRequest
+from tusjumbo.sessions.commands import Action
 
 OWS = " \t"
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields of a response: valid names and values, in latin-1 text."""
 
 
 class Fields:
@@ -64,9 +68,20 @@ class RequestHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """What a request is about, before its details are read: enough for access control."""
+
+    action: Action
+    upload_id: str | None
+    """Valid, though there may be no such upload. None at the endpoint."""
+    method: str
+    """The one that counts, after X-HTTP-Method-Override."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseHead:
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     body: bytes = b""
     closes: bool = field(default=False, kw_only=True)
     """The connection is of no further use (HTTP/1.1: `Connection: close`)."""

@@ -1,0 +1,241 @@
+"""The grammar of every header field we read or write, each once, in both directions.
+
+Strategy: a grammar is one strict regular expression used with `fullmatch`, a way to read what it
+matched and a way to write it. Text that does not match is malformed and never absent, repaired or
+guessed; `int()` and the base64 decoder only see what an expression has admitted. Knows nothing of
+requests: which field has which grammar is the protocol's business.
+
+Invariant: `read(write(value)) == value`, and nothing that a grammar admits or writes contains a
+control character other than a tab, so it can go into a response as it is. No expression can match
+the same text in two ways, so that hostile input costs linear time.
+
+Text is latin-1: one character for each byte on the wire.
+"""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Generic, Literal, TypeVar
+
+from tusjumbo.errors import MalformedRequest
+from tusjumbo.protocols.messages import OWS, Fields
+
+T = TypeVar("T")
+
+LARGEST = 2**63 - 1
+"""No length or offset is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar(Generic[T]):
+    """How one kind of value is spelled."""
+
+    expected: str
+    """What a person should write, for the message of a refusal."""
+    read: Callable[[str], T | None]
+    """The value; None if the text does not follow the grammar."""
+    write: Callable[[T], str]
+    """The text.
+
+    :raises ValueError: no text says this
+    """
+
+    def decode(self, field: str, text: str) -> T:
+        """The value of `field`, which has the value `text`.
+
+        :raises MalformedRequest: `text` does not follow the grammar
+        """
+        value = self.read(text)
+        if value is None:
+            raise MalformedRequest(field, text, self.expected)
+        return value
+
+    def find(self, fields: Fields, field: str) -> T | None:
+        """The value of `field` in a request; None if it is absent.
+
+        :raises MalformedRequest: it does not follow the grammar, or has several values
+        """
+        text = fields.one(field)
+        return None if text is None else self.decode(field, text)
+
+    def require(self, fields: Fields, field: str) -> T:
+        """The value of `field` in a request.
+
+        :raises MalformedRequest: it is absent, does not follow the grammar, or has several values
+        """
+        return self.decode(field, fields.one(field) or "")
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+# AMB-07: digits only (no sign, no space, no underscore, no other script), leading zeros allowed.
+_INTEGER = re.compile(r"[0-9]{1,19}")
+
+
+def _read_integer(text: str) -> int | None:
+    if _INTEGER.fullmatch(text) is None:
+        return None
+    value = int(text)
+    return value if value <= LARGEST else None
+
+
+def _write_integer(value: int) -> str:
+    if not 0 <= value <= LARGEST:
+        raise ValueError(f"not a length or offset: {value}")
+    return str(value)
+
+
+INTEGER = Grammar[int]("a non-negative integer below 2^63", _read_integer, _write_integer)
+"""Upload-Length, Upload-Offset, Tus-Max-Size."""
+
+
+def _read_deferred(text: str) -> Literal[True] | None:
+    return True if text == "1" else None
+
+
+# tus, Upload-Defer-Length: "Its value MUST be `1`."
+DEFERRED = Grammar[Literal[True]]("1", _read_deferred, lambda _: "1")
+"""Upload-Defer-Length."""
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2
+_METHOD = re.compile(_TOKEN)
+
+
+def _read_method(text: str) -> str | None:
+    return text.upper() if _METHOD.fullmatch(text) else None
+
+
+def _write_method(method: str) -> str:
+    if _read_method(method) != method:
+        raise ValueError(f"not a method: {method!r}")
+    return method
+
+
+METHOD = Grammar[str]("the name of a method", _read_method, _write_method)
+"""X-HTTP-Method-Override. The value is in upper case, however it came (OVR-05)."""
+
+# RFC 9110 8.3.1 and 5.6.6. AMB-06: case and parameters do not count.
+_QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_MEDIA_TYPE = re.compile(
+    rf"({_TOKEN}/{_TOKEN})(?:[ \t]*;(?:[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?)*[ \t]*"
+)
+
+
+def _read_media_type(text: str) -> str | None:
+    match = _MEDIA_TYPE.fullmatch(text)
+    return match[1].lower() if match else None
+
+
+def _write_media_type(media_type: str) -> str:
+    if _read_media_type(media_type) != media_type:
+        raise ValueError(f"not a media type in lower case: {media_type!r}")
+    return media_type
+
+
+MEDIA_TYPE = Grammar[str]("a media type", _read_media_type, _write_media_type)
+"""Content-Type. The value is `type/subtype` in lower case, without parameters."""
+
+
+# --- dates ---------------------------------------------------------------------------------------
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_DATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}})"
+    r" ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+_LAST_SECOND = 253402300799
+"""The end of the year 9999, and of the grammar."""
+
+
+def _read_date(text: str) -> float | None:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        return None
+    day, month, year, hour, minute, second = match.groups()
+    when = (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
+    try:
+        seconds = calendar.timegm(when)
+    except ValueError:
+        return None
+    # An hour 25, a 31st of June or a wrong weekday is not what we would write for that second.
+    return float(seconds) if formatdate(seconds, usegmt=True) == text else None
+
+
+def _write_date(seconds: float) -> str:
+    # Fractions are cut off: an upload never expires before the date that was told.
+    return formatdate(int(min(max(seconds, 0), _LAST_SECOND)), usegmt=True)
+
+
+DATE = Grammar[float]("a date like 'Sun, 06 Nov 1994 08:49:37 GMT'", _read_date, _write_date)
+"""Upload-Expires: IMF-fixdate (RFC 9110 5.6.7), in seconds since the epoch.
+
+What lies outside the years 1970 to 9999 is written as the nearest second inside.
+"""
+
+
+# --- metadata ------------------------------------------------------------------------------------
+
+# tus, Upload-Metadata: "The key MUST NOT contain spaces and commas and MUST NOT be empty. The key
+# SHOULD be ASCII encoded and the value MUST be Base64 encoded. All keys MUST be unique. The value
+# MAY be empty. In these cases, the space [...] MAY be left out." One space, and no other liberties
+# than white space around a pair (AMB-08). Trailing bits that a canonical encoder leaves zero are
+# not looked at (RFC 4648 3.5 allows that): the client's own spelling is what it gets back.
+_KEY = r"[\x21-\x2b\x2d-\x7e\x80-\xff]+"
+_BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_WHOLE_KEY = re.compile(_KEY)
+_PAIR = re.compile(rf"({_KEY})(?: ({_BASE64}))?")
+
+
+def is_metadata_key(text: str) -> bool:
+    """Whether a header can carry `text` as a key."""
+    return _WHOLE_KEY.fullmatch(text) is not None
+
+
+def _read_metadata(text: str) -> dict[str, bytes] | None:
+    if not text:
+        return {}
+    pairs: dict[str, bytes] = {}
+    for member in text.split(","):
+        match = _PAIR.fullmatch(member.strip(OWS))
+        if match is None:
+            return None
+        key, value = match.groups()
+        if key in pairs:
+            return None
+        pairs[key] = base64.b64decode(value or "", validate=True)
+    return pairs
+
+
+def _write_metadata(pairs: Mapping[str, bytes]) -> str:
+    members = []
+    for key, value in pairs.items():
+        if not is_metadata_key(key):
+            raise ValueError(f"not a metadata key: {key!r}")
+        members.append(f"{key} {base64.b64encode(value).decode('ascii')}" if value else key)
+    return ",".join(members)
+
+
+METADATA = Grammar[Mapping[str, bytes]](
+    "pairs 'key base64(value)' with different keys, separated by commas",
+    _read_metadata,
+    _write_metadata,
+)
+"""Upload-Metadata. Keys are latin-1 text, values bytes; the order is kept. Empty: no pairs."""
+
+
+# --- anything ------------------------------------------------------------------------------------
+
+_INVISIBLE = re.compile(r"[^\t -~\x80-\xff]")
+
+
+def printable(text: str) -> str:
+    """`text` as a field value: what no field value can hold becomes a question mark."""
+    return _INVISIBLE.sub("?", text).strip(OWS)

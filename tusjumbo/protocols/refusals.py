@@ -1,0 +1,122 @@
+"""What a client is told when something was refused or went wrong: one table, class -> status.
+
+Statuses are chosen for what shipping clients do with them (specs/clients.md), because that decides
+whether an upload is resumed, repeated from zero or given up:
+- on PATCH, a 4xx other than 409 and 423 is the end for tus-js-client; 408 is, too. So whatever
+  passes by itself is 423 or 5xx;
+- on HEAD, any 5xx makes tus-js-client forget the upload and send all of it again. So whatever
+  passes by itself is 423 there, and a 404 is said only when nothing can be resumed;
+- TUSKit takes an Upload-Offset for progress and tuspy a Location for success, whatever the status.
+
+Every answer is `no-store`: a 404 or 405 may otherwise be cached and outlive its reason. Errors that
+are not ours have no row; the web room answers those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tusjumbo import errors
+from tusjumbo.errors import TusJumboError
+from tusjumbo.protocols.fields import INTEGER, printable
+from tusjumbo.protocols.messages import Headers, Intent, ResponseHead
+from tusjumbo.protocols.tus import VERSION
+from tusjumbo.sessions.commands import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    status: int | None
+    """None: there is nobody left to answer."""
+    on_head: int | None = None
+    """The status where progress was asked for, if it differs."""
+    closes: bool = False
+    """The body is not going to be read to its end."""
+
+
+TUS: Mapping[type[TusJumboError], Row] = {
+    # Bases are for classes that somebody else derives: a gate's, a store's.
+    TusJumboError: Row(500, on_head=423),
+    errors.Refusal: Row(400),
+    errors.Interrupted: Row(503, on_head=423, closes=True),
+    errors.SystemFailure: Row(500, on_head=423),
+    errors.ConfigurationError: Row(500, on_head=423),
+    # What the request got wrong.
+    errors.MalformedRequest: Row(400),
+    errors.LengthConflict: Row(400),
+    errors.Unauthorized: Row(401),
+    errors.Forbidden: Row(403),
+    errors.RouteNotFound: Row(404),
+    errors.UploadNotFound: Row(404),
+    errors.MethodNotAllowed: Row(405),
+    errors.OffsetMismatch: Row(409),
+    # GET is outside tus. "A conflict with the current state of the target resource" that goes
+    # away: truer than 404 for an address where something is being uploaded.
+    errors.UploadUnfinished: Row(409),
+    errors.VersionUnsupported: Row(412),
+    errors.UploadTooLarge: Row(413),
+    errors.BodyTooLong: Row(413),
+    errors.MediaTypeUnsupported: Row(415),
+    errors.UploadLocked: Row(423),
+    errors.DigestMismatch: Row(460),
+    errors.ExtensionUnsupported: Row(501),
+    # What ended a request that was right. HandedOver: AMB-14.
+    errors.ClientDisconnected: Row(None),
+    errors.HandedOver: Row(423, closes=True),
+    errors.StaleCommit: Row(423),
+    errors.BodyTimeout: Row(503, on_head=423, closes=True),
+    errors.ServerClosing: Row(503, on_head=423, closes=True),
+    # What the system could not do.
+    errors.StorageFull: Row(507, on_head=423),
+    errors.StorageFailed: Row(500, on_head=423),
+    errors.CatalogFailed: Row(500, on_head=423),
+    # Gone for good, so the client has to create anew. All do at a 404 on HEAD, tus-java-client
+    # only at that. On PATCH a 404 would end the upload; a 5xx makes them ask by HEAD first.
+    errors.StorageLost: Row(500, on_head=404),
+}
+"""The statuses of tus 1.0. The row of the nearest base is for a class that has none."""
+
+_RETRY_AFTER = 1
+"""Seconds. A server that is stopped to be restarted is back in a moment."""
+
+
+def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
+    """The answer to a request that ended with `error`; None if nobody is left to hear it.
+
+    `intent` is None where it was not recognised.
+    """
+    row = _row(type(error))
+    on_head = intent is not None and intent.action is Action.INSPECT
+    status = row.on_head if on_head and row.on_head is not None else row.status
+    if status is None:
+        return None
+    headers = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store"), *_facts(error)]
+    if on_head:
+        # tuspy and TUSKit would read an offset as success, whatever the status (HEAD-08).
+        headers = [(name, value) for name, value in headers if name != "Upload-Offset"]
+        return ResponseHead(status, tuple(headers), closes=row.closes)
+    headers.append(("Content-Type", "text/plain; charset=utf-8"))
+    body = f"{error}\n".encode("utf-8", "replace")
+    return ResponseHead(status, tuple(headers), body, closes=row.closes)
+
+
+def _row(kind: type[TusJumboError]) -> Row:
+    return next(row for base in kind.__mro__ if (row := TUS.get(base)) is not None)
+
+
+def _facts(error: TusJumboError) -> Headers:
+    """What the client can use to do better, in headers."""
+    match error:
+        case errors.Unauthorized():
+            return (("WWW-Authenticate", printable(error.challenge)),)
+        case errors.MethodNotAllowed():
+            return (("Allow", ", ".join(error.allowed)),)
+        case errors.OffsetMismatch():
+            return (("Upload-Offset", INTEGER.write(error.offset)),)
+        case errors.VersionUnsupported():
+            return (("Tus-Version", ",".join(error.supported)),)
+        case errors.ServerClosing():
+            return (("Retry-After", str(_RETRY_AFTER)),)
+        case _:
+            return ()
