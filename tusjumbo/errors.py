@@ -15,7 +15,16 @@ class TusJumboError(Exception):
 
 
 class ConfigurationError(TusJumboError):
-    """A setting that cannot work. The message is one line and names the setting."""
+    """A setting that cannot work. The message is one line and names the setting.
+
+    `setting` is its name in `tusjumbo.settings`, and `problem` what is wrong with it; without a
+    setting the problem names it.
+    """
+
+    def __init__(self, problem: str, *, setting: str | None = None) -> None:
+        self.problem = problem
+        self.setting = setting
+        super().__init__(problem if setting is None else f"{setting}: {problem}")
 
 
 # --- what the request got wrong -----------------------------------------------------------------

@@ -10,43 +10,67 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from tusjumbo.errors import ConfigurationError
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGTP]i?)?B?", re.ASCII)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|min|h|d|w)?", re.ASCII)
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name, RFC 9110 5.6.2
+_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
+_BASE_URL = re.compile(r"(?:https?://[^/?#@\s]+)?(?:/[^?#\s]*)?", re.ASCII)
+_WORDS = {"true": True, "yes": True, "on": True, "1": True}
+_WORDS |= {"false": False, "no": False, "off": False, "0": False}
+_SECONDS: dict[str, int | Decimal] = {
+    "ms": Decimal("0.001"),
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 604800,
+}
 
 
 class Size(int):
     """A number of bytes; from text also `5GiB`, `500 MB`. 0 means no limit."""
 
+    LARGEST = 2**63 - 1
+    """File offsets end here."""
+
     def __new__(cls, value: int | str) -> Size:
-        if isinstance(value, int):
-            return super().__new__(cls, value)
-        match = _SIZE.fullmatch(value.strip())
-        if match is None:
-            raise ValueError(f"{value!r} is not a size; write bytes, or 500MB, or 5GiB")
-        number, unit = match.groups()
-        base = 1024 if unit and unit.endswith("i") else 1000
-        power = "kMGTP".index(unit[0].replace("K", "k")) + 1 if unit else 0
-        return super().__new__(cls, int(float(number) * base**power))
+        """:raises ValueError: it is not a size"""
+        size: Any = value
+        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+            number, unit = match.groups()
+            base = 1024 if unit and unit.endswith("i") else 1000
+            power = "kMGTP".index(unit[0].replace("K", "k")) + 1 if unit else 0
+            size = int(Decimal(number) * base**power)
+        if type(size) in (int, cls) and 0 <= size <= cls.LARGEST:
+            return super().__new__(cls, size)
+        raise ValueError(f"{value!r} is not a size; write bytes, or 500MB, or 5GiB")
 
 
 class Duration(float):
     """A number of seconds; from text also `90s`, `20m`, `12h`, `7d`. 0 means never or no limit."""
 
+    LONGEST = 100 * 365 * 86400.0
+    """Dates beyond that would no longer be dates."""
+
     def __new__(cls, value: float | str) -> Duration:
-        if isinstance(value, (int, float)):
-            return super().__new__(cls, value)
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError(f"{value!r} is not a duration; write seconds, or 90s, 20m, 12h, 7d")
-        number, unit = match.groups()
-        return super().__new__(cls, float(number) * _SECONDS[unit or "s"])
+        """:raises ValueError: it is not a duration"""
+        seconds: Any = value
+        if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+            number, unit = match.groups()
+            seconds = float(Decimal(number) * _SECONDS[unit or "s"])
+        if type(seconds) in (int, float, cls) and 0 <= seconds <= cls.LONGEST:
+            return super().__new__(cls, seconds)
+        raise ValueError(f"{value!r} is not a duration; write seconds, or 90s, 20m, 12h, 7d")
 
 
 class Durability(enum.Enum):
@@ -68,8 +92,19 @@ class LocationForm(enum.Enum):
 
 
 class LogFormat(enum.Enum):
+    """How log lines look."""
+
     TEXT = "text"
     JSON = "json"
+
+
+class LogLevel(enum.Enum):
+    """The least important log lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +156,22 @@ class UploadSettings:
             try:
                 ipaddress.ip_network(network)
             except ValueError as error:
-                raise ConfigurationError(f"behind_proxy: {error}") from error
+                raise ConfigurationError(str(error), setting="behind_proxy") from error
+        _each(self, "cors_origins", _ORIGIN, "an origin; write https://example.org, or *")
+        _each(self, "cors_headers", _TOKEN, "the name of a header")
+        _each(self, "cors_expose", _TOKEN, "the name of a header")
         if self.cors_credentials and "*" in self.cors_origins:
             raise ConfigurationError(
-                "cors_credentials: browsers refuse cookies for *; name the origins in cors_origins"
+                "browsers refuse cookies for *; name the origins in cors_origins",
+                setting="cors_credentials",
             )
         if self.min_rate and not self.body_timeout:
-            raise ConfigurationError("min_rate: needs a body_timeout to be averaged over")
+            raise ConfigurationError("needs a body_timeout to be averaged over", setting="min_rate")
+        if _BASE_URL.fullmatch(self.base_url) is None:
+            raise ConfigurationError(
+                f"{self.base_url!r} is neither a path (/files) nor a URL (https://host/files)",
+                setting="base_url",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +185,7 @@ class ServerSettings:
     unix_socket: Path | None = None
     """Listen on this Unix socket instead."""
     base_path: str = "/files/"
-    """Path of the upload endpoint."""
+    """Path of the upload endpoint; it works with and without the last slash."""
     workers: int = 1
     """Number of worker processes."""
     tls_certificate: Path | None = None
@@ -154,42 +198,105 @@ class ServerSettings:
     """Running requests get this long to commit and answer when the server stops."""
     log_format: LogFormat = LogFormat.TEXT
     """`text` for people, `json` for machines."""
-    log_level: str = "info"
-    """debug, info, warning or error."""
+    log_level: LogLevel = LogLevel.INFO
+    """The least important lines that are written."""
 
     def __post_init__(self) -> None:
         _convert(self)
         if not 0 <= self.port <= 65535:
-            raise ConfigurationError(f"port: {self.port} is not between 0 and 65535")
+            raise ConfigurationError(f"{self.port} is not between 0 and 65535", setting="port")
         if self.workers < 1:
-            raise ConfigurationError(f"workers: {self.workers} is not at least 1")
-        if not self.base_path.startswith("/"):
-            raise ConfigurationError(f"base_path: {self.base_path!r} does not begin with /")
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ConfigurationError("tls_certificate and tls_key: give both or none")
+            raise ConfigurationError(f"{self.workers} is not at least 1", setting="workers")
+        if not self.host:
+            raise ConfigurationError("is empty; write 0.0.0.0 or :: for all", setting="host")
+        if not self.base_path.startswith("/") or _BASE_PATH.fullmatch(self.base_path) is None:
+            raise ConfigurationError(
+                f"{self.base_path!r} is not a path like /files/ (letters, digits and ._~-)",
+                setting="base_path",
+            )
+        if self.tls_certificate and not self.tls_key:
+            raise ConfigurationError("needs tls_key as well", setting="tls_certificate")
+        if self.tls_key and not self.tls_certificate:
+            raise ConfigurationError("needs tls_certificate as well", setting="tls_key")
 
 
 def _convert(settings: UploadSettings | ServerSettings) -> None:
-    """Turn text into the type of its field: Python arguments may be written as in TOML."""
+    """Turn text into the type of its field: arguments may be written as in TOML or a variable."""
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
-        if kind == tuple[str, ...]:
-            parts = value.split(",") if isinstance(value, str) else value
-            converted: object = tuple(part.strip() for part in parts if part.strip())
-        elif kind in (Size, Duration, Durability, LocationForm, LogFormat, Path):
-            converted = _one(name, kind, value)
-        elif kind == Path | None:
-            converted = None if value is None else Path(value)
-        else:
-            continue
+        try:
+            converted = _TYPES[kind](value) if kind in _TYPES else _member(kind, value)
+        except ValueError as error:
+            raise ConfigurationError(str(error), setting=name) from error
         object.__setattr__(settings, name, converted)
 
 
-def _one(name: str, kind: type, value: object) -> object:
-    try:
-        converted = value if isinstance(value, kind) else kind(value)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{name}: {error}") from error
-    if isinstance(converted, (int, float)) and converted < 0:
-        raise ConfigurationError(f"{name}: {value} is negative")
-    return converted
+# Each takes what somebody wrote, and raises ValueError with a message that quotes it.
+
+
+def _member(kind: type[enum.Enum], value: object) -> enum.Enum:
+    known = {member.value: member for member in kind}
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str) and value in known:
+        return known[value]
+    raise ValueError(f"{value!r} is not one of: {', '.join(known)}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{value!r} is not text")
+
+
+def _path(value: object) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"{value!r} is not a path")
+    return Path(value)
+
+
+def _optional_path(value: object) -> Path | None:
+    return None if value is None or value == "" else _path(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or re.fullmatch("[0-9]{1,18}", value.strip(), re.ASCII) is None:
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in _WORDS:
+        raise ValueError(f"{value!r} is not true or false")
+    return _WORDS[value.lower()]
+
+
+def _words(value: object) -> tuple[str, ...]:
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{value!r} is not a list of texts")
+    return tuple(word for part in parts for word in re.split(r"[\s,]+", part) if word)
+
+
+_TYPES: dict[object, Callable[[Any], object]] = {
+    str: _text,
+    int: _whole,
+    bool: _truth,
+    Path: _path,
+    Path | None: _optional_path,
+    tuple[str, ...]: _words,
+    Size: Size,
+    Duration: Duration,
+}
+
+
+def _each(settings: UploadSettings, name: str, grammar: re.Pattern[str], what: str) -> None:
+    for word in getattr(settings, name):
+        if grammar.fullmatch(word) is None:
+            raise ConfigurationError(f"{word!r} is not {what}", setting=name)
