@@ -12,7 +12,7 @@ from tusjumbo.engine.sweep import Sweep, Swept
 from tusjumbo.errors import ClientDisconnected, StorageFailed
 from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
 from tusjumbo.sessions.rules import Limits
-from tusjumbo.sessions.session import Phase
+from tusjumbo.sessions.session import Phase, UploadSession
 
 LIMITS = Limits(expire_after=10.0, keep_abandoned=5.0)
 
@@ -88,6 +88,23 @@ async def test_an_upload_that_was_continued_meanwhile_stays() -> None:
         return stale
 
     bench.catalog.due = due  # type: ignore[method-assign, assignment]
+    assert await sweeping(bench).due() == Swept()
+    assert bench.session(upload_id) == fresh
+    assert bench.store.files == {upload_id: b"abc"}
+
+
+async def test_a_session_that_changes_under_the_sweep_is_left_to_the_next_one() -> None:
+    bench = Bench(limits=LIMITS)
+    upload_id = await partial_upload(bench)
+    bench.now = 10.0
+    fresh = replace(bench.session(upload_id), expires_at=20.0)
+    honest = bench.store.abandon
+
+    async def abandon(session: UploadSession) -> None:
+        await honest(session)
+        bench.catalog.sessions[upload_id] = fresh
+
+    bench.store.abandon = abandon  # type: ignore[method-assign]
     assert await sweeping(bench).due() == Swept()
     assert bench.session(upload_id) == fresh
 

@@ -163,6 +163,30 @@ def test_a_receipt_is_given_once_and_only_to_a_sealed_session() -> None:
             done(session(phase=phase), first, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("before", "part"),
+    [
+        pytest.param(session(offset=4), Part(3, 6, 10, Finish.WHEN_FULL), id="overlaps"),
+        pytest.param(session(), Part(0, 11, None, Finish.WHEN_FULL), id="beyond the end"),
+        pytest.param(session(), Part(0, 4, 11, Finish.WHEN_FULL), id="another length"),
+        pytest.param(session(phase=Phase.SEALED), Part(0, 4, 10, Finish.WHEN_FULL), id="sealed"),
+        pytest.param(session(phase=Phase.ABANDONED), Part(0, 4, 10, Finish.NEVER), id="abandoned"),
+    ],
+)
+def test_no_commit(before: UploadSession, part: Part) -> None:
+    with pytest.raises(StaleCommit):
+        committed(before, part, 1.0, LIMITS)
+
+
+def test_a_commit_seals_only_a_full_session_that_may_finish() -> None:
+    full = Part(0, 10, 10, Finish.WHEN_FULL)
+    assert committed(session(None), full, 1.0, LIMITS).phase is Phase.SEALED
+    assert committed(session(), replace(full, stop=9), 1.0, LIMITS).phase is Phase.OPEN
+    assert committed(session(), replace(full, finish=Finish.NEVER), 1.0, LIMITS).is_full
+    after = committed(session(), replace(full, finish=Finish.NEVER), 1.0, LIMITS)
+    assert after.phase is Phase.OPEN
+
+
 class Histories(RuleBasedStateMachine):
     """Requests of all kinds, sequential and not, against a bytearray and a mask."""
 

@@ -45,15 +45,14 @@ class Pace:
     checkpoint_seconds: float = 1.0
 
 
-class Last(enum.Enum):
-    """Whether a commit is a checkpoint on the way, or the last one, and of what kind."""
+class Arrived(enum.Enum):
+    """What a commit knows of the body: that it is all there, or that it may go on."""
 
-    CHECKPOINT = enum.auto()
     PREFIX = enum.auto()
     WHOLE = enum.auto()
 
 
-Commit = Callable[[int, Last], Awaitable[None]]
+Commit = Callable[[int, Arrived], Awaitable[None]]
 """Record that everything up to an offset is stored."""
 
 
@@ -215,7 +214,7 @@ class Pump:
             # The disk may be full: the bytes before these are good, and perhaps the last for now.
             if self._content.keep is Keep.PREFIX:
                 with contextlib.suppress(SystemFailure):
-                    await self._commit(self._checkpoint_stop, Last.CHECKPOINT)
+                    await self._commit(self._checkpoint_stop, Arrived.PREFIX)
             raise
         self._written += block.filled
 
@@ -239,7 +238,7 @@ class Pump:
 
     async def _checkpoint(self) -> None:
         stop = self._checkpoint_stop
-        await self._commit(stop, Last.CHECKPOINT)
+        await self._commit(stop, Arrived.PREFIX)
         self._committed = stop
         self._committed_at = anyio.current_time()
 
@@ -248,9 +247,9 @@ class Pump:
             return
         if self._ending is Ending.END:
             self._verify()
-            await self._commit(self._written, Last.WHOLE)
+            await self._commit(self._written, Arrived.WHOLE)
         elif self._content.keep is Keep.PREFIX:
-            await self._commit(self._written, Last.PREFIX)
+            await self._commit(self._written, Arrived.PREFIX)
 
     def _verify(self) -> None:
         digest = self._content.digest

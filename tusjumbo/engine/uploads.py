@@ -19,7 +19,7 @@ import anyio
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.observers import Observers
-from tusjumbo.engine.pump import Last, Pace, Pump
+from tusjumbo.engine.pump import Arrived, Pace, Pump
 from tusjumbo.errors import (
     BodyTimeout,
     ClientDisconnected,
@@ -86,7 +86,8 @@ class Uploads:
     async def _create(self, command: Create, source: Source | None) -> outcomes.Created:
         upload_id = ids.from_entropy(secrets.token_bytes(ids.ENTROPY))
         session = rules.opened(command, upload_id, self.clock(), self.limits)
-        _refuse_when_closing(source)
+        if source is not None and source.closing is not None and source.closing.given:
+            raise ServerClosing
         await self.catalog.create(session)
         self.observers.tell(UploadCreated(session))
         if command.content is None and session.phase is Phase.OPEN:
@@ -107,7 +108,6 @@ class Uploads:
         return outcomes.Created(session)
 
     async def _append(self, command: Append, source: Source | None) -> outcomes.Appended:
-        _refuse_when_closing(source)
         async with self.locker.hold(command.id, self.patience) as lease:
             session = await self._load(command.id)
             take = rules.decide(session, command, self.limits)
@@ -161,7 +161,7 @@ class Uploads:
         """Take the body as decided. Returns the session as committed at the end of a whole body."""
         received = _Receiving(self, session, take, content)
         if source is None or content.announced == 0:
-            await received.commit(take.start, Last.WHOLE)
+            await received.commit(take.start, Arrived.WHOLE)
             return received.session
         began = anyio.current_time()
         ending = Ending.FAILED
@@ -234,11 +234,11 @@ class _Receiving:
                 stops=stops,
             ).run()
 
-    async def commit(self, stop: int, last: Last) -> None:
+    async def commit(self, stop: int, arrived: Arrived) -> None:
         """Bytes first, catalog second: a range is recorded when it is as durable as it will be."""
         if self.session.phase is not Phase.OPEN:
             return
-        part = self._part(stop, last)
+        part = self._part(stop, arrived)
         seals = part.finish is not commands.Finish.NEVER and self.session.is_full
         if part.start == part.stop and part.length == self.session.length and not seals:
             return
@@ -251,23 +251,12 @@ class _Receiving:
         )
         self.stop = stop
 
-    def _part(self, stop: int, last: Last) -> rules.Part:
+    def _part(self, stop: int, arrived: Arrived) -> rules.Part:
         finish = self._content.finish
-        length = self._take.length
-        if last is Last.CHECKPOINT:
-            finish = commands.Finish.NEVER
-        elif finish is commands.Finish.WITH_THIS:
-            if last is Last.WHOLE:
-                length = stop
-            else:
-                finish = commands.Finish.NEVER
+        ends_here = finish is commands.Finish.WITH_THIS and arrived is Arrived.WHOLE
+        length = stop if ends_here else self._take.length
         return rules.Part(self.stop, stop, length, finish)
 
 
 async def _nothing_written() -> None:
     """What there is to sync before a writer is open."""
-
-
-def _refuse_when_closing(source: Source | None) -> None:
-    if source is not None and source.closing is not None and source.closing.given:
-        raise ServerClosing
