@@ -90,7 +90,7 @@ def _write_integer(value: int) -> str:
     return str(value)
 
 
-INTEGER = Grammar[int]("a non-negative integer below 2^63", _read_integer, _write_integer)
+INTEGER: Grammar[int] = Grammar("a non-negative integer below 2^63", _read_integer, _write_integer)
 """Upload-Length, Upload-Offset, Tus-Max-Size."""
 
 
@@ -99,14 +99,14 @@ def _read_deferred(text: str) -> Literal[True] | None:
 
 
 # tus, Upload-Defer-Length: "Its value MUST be `1`."
-DEFERRED = Grammar[Literal[True]]("1", _read_deferred, lambda _: "1")
+DEFERRED: Grammar[Literal[True]] = Grammar("1", _read_deferred, lambda _: "1")
 """Upload-Defer-Length."""
 
 
 # --- names ---------------------------------------------------------------------------------------
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2
-_METHOD = re.compile(_TOKEN)
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 5.6.2
+_METHOD = re.compile(TOKEN)
 
 
 def _read_method(text: str) -> str | None:
@@ -119,13 +119,13 @@ def _write_method(method: str) -> str:
     return method
 
 
-METHOD = Grammar[str]("the name of a method", _read_method, _write_method)
+METHOD: Grammar[str] = Grammar("the name of a method", _read_method, _write_method)
 """X-HTTP-Method-Override. The value is in upper case, however it came (OVR-05)."""
 
 # RFC 9110 8.3.1 and 5.6.6. AMB-06: case and parameters do not count.
-_QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _MEDIA_TYPE = re.compile(
-    rf"({_TOKEN}/{_TOKEN})(?:[ \t]*;(?:[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?)*[ \t]*"
+    rf"({TOKEN}/{TOKEN})(?:[ \t]*;(?:[ \t]*{TOKEN}=(?:{TOKEN}|{QUOTED}))?)*[ \t]*"
 )
 
 
@@ -140,7 +140,7 @@ def _write_media_type(media_type: str) -> str:
     return media_type
 
 
-MEDIA_TYPE = Grammar[str]("a media type", _read_media_type, _write_media_type)
+MEDIA_TYPE: Grammar[str] = Grammar("a media type", _read_media_type, _write_media_type)
 """Content-Type. The value is `type/subtype` in lower case, without parameters."""
 
 
@@ -174,7 +174,9 @@ def _write_date(seconds: float) -> str:
     return formatdate(int(min(max(seconds, 0), _LAST_SECOND)), usegmt=True)
 
 
-DATE = Grammar[float]("a date like 'Sun, 06 Nov 1994 08:49:37 GMT'", _read_date, _write_date)
+DATE: Grammar[float] = Grammar(
+    "a date like 'Sun, 06 Nov 1994 08:49:37 GMT'", _read_date, _write_date
+)
 """Upload-Expires: IMF-fixdate (RFC 9110 5.6.7), in seconds since the epoch.
 
 What lies outside the years 1970 to 9999 is written as the nearest second inside.
@@ -223,7 +225,7 @@ def _write_metadata(pairs: Mapping[str, bytes]) -> str:
     return ",".join(members)
 
 
-METADATA = Grammar[Mapping[str, bytes]](
+METADATA: Grammar[Mapping[str, bytes]] = Grammar(
     "pairs 'key base64(value)' with different keys, separated by commas",
     _read_metadata,
     _write_metadata,
