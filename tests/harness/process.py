@@ -51,13 +51,17 @@ class Server:
         self,
         directory: Path,
         *options: str,
+        name: str = "server",
         workers: int = 1,
         port: int = 0,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         tracebacks: bool = False,
     ) -> None:
-        """`options` are further flags of the command; `tracebacks`: they may be in the log."""
+        """`options` are further flags of the command; `tracebacks`: they may be in the log.
+
+        Output goes beside `directory`, into files that begin with `name`.
+        """
         self.directory = directory
         self._command = command or (
             *(sys.executable, "-m", "tusjumbo", "serve", "--host", "127.0.0.1"),
@@ -68,8 +72,8 @@ class Server:
         self._environment = {**clean, **(environment or {})}
         self._tracebacks = tracebacks
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = directory.with_name(f"{directory.name}.stderr")
-        self._said = directory.with_name(f"{directory.name}.stdout")
+        self._log = directory.with_name(f"{name}.stderr")
+        self._said = directory.with_name(f"{name}.stdout")
         self.endpoint = Endpoint("127.0.0.1", port)
 
     def __enter__(self) -> Server:

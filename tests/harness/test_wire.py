@@ -12,11 +12,11 @@ import pytest
 
 from tests.harness.wire import Endpoint, GoneError, Tus, encode_metadata, poll
 
-Peer = Callable[[socket.socket], None]
+Script = Callable[[socket.socket], None]
 
 
 @contextmanager
-def peer(script: Peer) -> Iterator[Endpoint]:
+def peer(script: Script) -> Iterator[Endpoint]:
     """Listen, and let `script` have the first connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -35,7 +35,7 @@ def peer(script: Peer) -> Iterator[Endpoint]:
             assert not thread.is_alive()
 
 
-def _says(*pieces: bytes, after: bytes = b"\r\n\r\n") -> Peer:
+def _says(*pieces: bytes, after: bytes = b"\r\n\r\n") -> Script:
     """A peer that sends `pieces` once it has seen `after`."""
 
     def script(connection: socket.socket) -> None:
@@ -180,6 +180,27 @@ def test_until_read_waits_for_the_process_not_for_its_kernel() -> None:
         wanted.set()
         wire.until_read()
         assert wire.unread() == 0
+
+
+def test_acknowledged_is_less_than_read() -> None:
+    over = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        over.wait(10)
+        while connection.recv(65536):
+            pass
+
+    with peer(script) as endpoint, endpoint.connect() as wire:
+        wire.send(bytes(50_000))
+        wire.until_acknowledged()
+        assert wire.unread() == 50_000
+        wire.close()
+        wire.deadline = 0.05
+        with pytest.raises(AssertionError, match="keeps a connection"):
+            wire.until_dropped()
+        over.set()
+        wire.deadline = 10
+        wire.until_dropped()
 
 
 def test_sending_stops_at_an_answer() -> None:

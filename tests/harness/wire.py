@@ -116,6 +116,10 @@ class Wire:
         except OSError:
             self.socket.close()
             raise
+        self._addresses: tuple[str, str] | None = None
+        if not endpoint.unix:
+            here, there = self.socket.getsockname(), self.socket.getpeername()
+            self._addresses = _proc_address(there), _proc_address(here)
         self._asked: deque[str] = deque()
         self._parser: h11.Connection | None = None
         self._ahead = b""
@@ -283,30 +287,64 @@ class Wire:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    def unread(self) -> int:
-        """Sent bytes that the server's process has not taken from its kernel yet (TCP only).
+    # --- what the other end has of it (TCP on IPv4 only) -----------------------------------------
 
-        Those not acknowledged (SIOCOUTQ), plus the receive queue of the socket at the other end
-        (/proc/net/tcp). At 0, whatever was sent is in the hands of the server's process.
+    def until_acknowledged(self) -> None:
+        """Return once the server's kernel has taken everything that was sent (SIOCOUTQ is 0).
+
+        TCP promises no more to a client: what a reset loses after this, the server lost.
         """
-        waiting = bytearray(4)
-        fcntl.ioctl(self.socket, termios.TIOCOUTQ, waiting)
-        return int.from_bytes(waiting, "little") + self._queue_of_peer()
-
-    def _queue_of_peer(self) -> int:
-        far = _proc_address(self.socket.getpeername()), _proc_address(self.socket.getsockname())
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            fields = line.split()
-            if (fields[1], fields[2]) == far:
-                return int(fields[4].partition(":")[2], 16)
-        return 1  # not accepted yet: nothing of it has been read
+        poll(lambda: self._unacknowledged() == 0, self.deadline, "TCP does not get through")
 
     def until_read(self) -> None:
-        """Return once the server's process has taken everything that was sent.
-
-        What a cut loses after this, the server lost; before it, TCP may have.
-        """
+        """Return once the server's process has taken everything that was sent from its kernel."""
         poll(lambda: self.unread() == 0, self.deadline, "the server did not read what was sent")
+
+    def unread(self) -> int:
+        """Sent bytes that the server's process has not taken from its kernel yet.
+
+        Those not acknowledged, plus the receive queue of the socket at the other end.
+        """
+        peer = self.peer()
+        # Not accepted yet: nothing of it has been read.
+        return self._unacknowledged() + (1 if peer is None else peer.queue)
+
+    def _unacknowledged(self) -> int:
+        waiting = bytearray(4)
+        fcntl.ioctl(self.socket, termios.TIOCOUTQ, waiting)
+        return int.from_bytes(waiting, "little")
+
+    def peer(self) -> Peer | None:
+        """The server's socket of this connection as its kernel shows it; None if it has none."""
+        if self._addresses is None:
+            return None
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if (fields[1], fields[2]) == self._addresses:
+                return Peer(int(fields[3], 16), int(fields[4].partition(":")[2], 16))
+        return None
+
+    def until_dropped(self) -> None:
+        """Return once the server's process has closed its end, so has seen this one's end."""
+
+        def dropped() -> bool:
+            peer = self.peer()
+            return peer is None or not peer.is_open
+
+        poll(dropped, self.deadline, "the server keeps a connection that is gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A socket as in /proc/net/tcp: its state, and how many bytes its process has not read."""
+
+    state: int
+    queue: int
+
+    @property
+    def is_open(self) -> bool:
+        """ESTABLISHED, or CLOSE_WAIT: the other end has said FIN and this process has not."""
+        return self.state in (1, 8)
 
 
 def poll(done: Callable[[], object], deadline: float, complaint: str) -> None:
