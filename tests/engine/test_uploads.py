@@ -242,7 +242,11 @@ async def test_a_closing_server_keeps_what_arrived() -> None:
     late = Script([b"fgh"], closing)
     with pytest.raises(ServerClosing):
         await bench.append(upload_id, 5, source=late)
+    create = Create(length=3, metadata={}, echo={}, content=Content(announced=3))
+    with pytest.raises(ServerClosing):
+        await bench.uploads.execute(create, late)
     assert late.reads == 0
+    assert set(bench.catalog.sessions) == {upload_id}
 
 
 async def test_a_silent_client_is_given_up_and_its_bytes_are_kept() -> None:
