@@ -1,0 +1,185 @@
+"""Database: opens the SQLite file, brings it up to date, and says what its errors mean.
+
+A `Line` is one connection with a lock: opened when first needed, dropped after any failure (which
+ends whatever transaction it was in) and opened again by the next user. Lines know nothing of
+sessions; the schema is a list of steps, and `PRAGMA user_version` says how many were taken.
+
+A forked child must neither use nor close what its parent has open (sqlite.org/howtocorrupt.html,
+2.6), so in the child every line forgets its connection without closing it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tusjumbo import directories
+from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull, TusJumboError
+from tusjumbo.settings import Durability
+
+PATIENCE = 10.0
+"""Seconds to wait for another connection's transaction. Ours take milliseconds."""
+
+_LOG_LIMIT = "PRAGMA journal_size_limit = 16777216"
+"""A log that has grown beyond 16 MiB gives the rest back when it begins anew."""
+
+STEPS: Sequence[Sequence[str]] = (
+    (
+        """CREATE TABLE sessions (
+            id TEXT NOT NULL PRIMARY KEY,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            length INTEGER,
+            ranges TEXT NOT NULL,
+            phase TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            echo TEXT NOT NULL,
+            chunk_size INTEGER NOT NULL,
+            expires_at REAL,
+            receipt_path TEXT,
+            due_at REAL
+        )""",
+        "CREATE INDEX sessions_by_phase ON sessions (phase, id)",
+        "CREATE INDEX sessions_due ON sessions (due_at, id) WHERE due_at IS NOT NULL",
+    ),
+)
+"""What makes a database of version n one of version n + 1. Steps are added, never changed."""
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+"""SQLITE_IOERR_SHMSIZE: the index of the log could not be extended."""
+
+_SYNCHRONOUS = {
+    # WAL: "With synchronous=FULL an additional sync of the WAL file happens after each
+    # transaction commit" (sqlite.org/pragma.html), which is what makes a commit durable.
+    Durability.COMMIT: "PRAGMA synchronous = FULL",
+    Durability.OS: "PRAGMA synchronous = OFF",
+}
+
+
+def meaning(error: BaseException) -> TusJumboError:
+    """What to raise from an error that working with the database met."""
+    if isinstance(error, ConfigurationError):
+        return ConfigurationError(*error.args)
+    full = (
+        error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if isinstance(error, OSError)
+        else getattr(error, "sqlite_errorcode", None) in _FULL
+    )
+    return StorageFull() if full else CatalogFailed()
+
+
+class Line:
+    """One connection, for one user at a time."""
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        self._path = path
+        self._durability = durability
+        self._connection: sqlite3.Connection | None = None
+        self.lock = threading.Lock()
+        _lines.add(self)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for a caller that holds `lock`. It is dropped if the block raises.
+
+        :raises sqlite3.Error: :raises OSError: see `meaning`
+        :raises ConfigurationError: the database is a newer program's, or cannot have a log
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._open()
+            yield self._connection
+        except BaseException:
+            self.drop()
+            raise
+
+    def drop(self) -> None:
+        """Close the connection, if there is one; what it had not committed is gone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def forget(self) -> None:
+        """Give up, in a forked child, what belongs to its parent."""
+        self.lock = threading.Lock()
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        directories.make(self._path.parent, self._durability)
+        connection = sqlite3.connect(
+            self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _keep_log(connection)
+            connection.execute(_SYNCHRONOUS[self._durability])
+            connection.execute(_LOG_LIMIT)
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def __del__(self) -> None:
+        self.drop()
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Put the database into WAL mode, where it stays for good.
+
+    While another process does the same, SQLite may say "locked" without waiting.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            break
+    if mode != "wal":
+        raise ConfigurationError("upload_dir: SQLite cannot share a database on this file system")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    if _version(connection) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for step in STEPS[_version(connection) :]:
+        for statement in step:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 0 <= version <= len(STEPS):
+        raise ConfigurationError(
+            f"upload_dir: its catalog has version {version}, this program knows {len(STEPS)}"
+        )
+    return int(version)
+
+
+_lines: weakref.WeakSet[Line] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _after_fork() -> None:
+    for line in _lines:
+        line.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)

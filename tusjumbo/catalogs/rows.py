@@ -1,0 +1,85 @@
+"""Rows: an UploadSession as the columns of a table, and back.
+
+Pure. Every column holds one thing in one spelling: numbers as numbers, ranges as `RangeSet` writes
+them, mappings as JSON. Metadata values are arbitrary bytes, so they are base64 inside the JSON.
+`due_at` is derived, written for the index and never read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from types import MappingProxyType
+from typing import TypeAlias
+
+from tusjumbo.errors import CatalogFailed
+from tusjumbo.sessions.ranges import RangeSet
+from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+
+Row: TypeAlias = tuple[
+    str, float, float, int | None, str, str, str, str, int, float | None, str | None
+]
+"""id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size, expires_at,
+receipt_path."""
+
+
+def encode(session: UploadSession) -> dict[str, str | int | float | None]:
+    """The columns of a session by name, `due_at` among them."""
+    metadata = {
+        key: base64.b64encode(value).decode("ascii") for key, value in session.metadata.items()
+    }
+    return {
+        "id": session.id,
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "length": session.length,
+        "ranges": str(session.ranges),
+        "phase": session.phase.value,
+        "metadata": json.dumps(metadata),
+        "echo": json.dumps(dict(session.echo)),
+        "chunk_size": session.chunk_size,
+        "expires_at": session.expires_at,
+        "receipt_path": None if session.receipt is None else session.receipt.path,
+        "due_at": session.due_at,
+    }
+
+
+def decode(row: Row) -> UploadSession:
+    """The session that `encode` made these columns of.
+
+    :raises CatalogFailed: it did not
+    """
+    (
+        upload_id,
+        created_at,
+        updated_at,
+        length,
+        ranges,
+        phase,
+        metadata,
+        echo,
+        chunk_size,
+        expires_at,
+        receipt_path,
+    ) = row
+    try:
+        return UploadSession(
+            id=upload_id,
+            created_at=created_at,
+            updated_at=updated_at,
+            length=length,
+            ranges=RangeSet.parse(ranges),
+            phase=Phase(phase),
+            metadata=MappingProxyType(
+                {
+                    key: base64.b64decode(value, validate=True)
+                    for key, value in json.loads(metadata).items()
+                }
+            ),
+            echo=MappingProxyType(json.loads(echo)),
+            chunk_size=chunk_size,
+            expires_at=expires_at,
+            receipt=None if receipt_path is None else Receipt(receipt_path),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CatalogFailed from error
