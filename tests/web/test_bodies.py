@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tusjumbo.errors import ClientDisconnected, MalformedRequest
+from tusjumbo.notice import Notice
+from tusjumbo.protocols.messages import Fields
+from tusjumbo.web.bodies import Body, Message, Scope, announced
+
+GONE: Message = {"type": "http.disconnect"}
+END: Message = {"type": "http.request"}
+
+
+def piece(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": data, "more_body": more}
+
+
+class Script:
+    """A `receive` that says its lines, and fails when asked for more."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = list(messages)
+
+    async def __call__(self) -> Message:
+        await anyio.lowlevel.checkpoint()
+        return self.messages.pop(0)
+
+
+async def drained(body: Body, room: int = 4) -> bytes:
+    found = bytearray()
+    while await body.wait():
+        buffer = memoryview(bytearray(room))
+        count = body.readinto(buffer)
+        assert count
+        found += buffer[:count]
+    return bytes(found)
+
+
+def scope(**more: object) -> Scope:
+    return {"type": "http", "http_version": "1.1", **more}
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "expected"),
+    [
+        pytest.param("1.1", [], 0, id="neither"),
+        pytest.param("1.0", [], 0, id="neither in 1.0"),
+        pytest.param("1.1", [("content-length", "0")], 0, id="empty"),
+        pytest.param("1.1", [("content-length", "17")], 17, id="length"),
+        pytest.param("1.1", [("Content-Length", " 17 ")], 17, id="length with white space"),
+        pytest.param("1.1", [("content-length", "17")] * 2, 17, id="twice the same"),
+        pytest.param("1.1", [("transfer-encoding", "chunked")], None, id="chunked"),
+        pytest.param(
+            "1.1", [("transfer-encoding", "chunked"), ("content-length", "5")], None, id="both"
+        ),
+        pytest.param("2", [], None, id="HTTP/2 without length"),
+        pytest.param("2", [("content-length", "0")], 0, id="HTTP/2 empty"),
+        pytest.param("3", [("content-length", "5")], 5, id="HTTP/3 length"),
+    ],
+)
+def test_announced(version: str, lines: list[tuple[str, str]], expected: int | None) -> None:
+    fields = Fields((name.encode(), value.encode()) for name, value in lines)
+    assert announced(scope(http_version=version), fields) == expected
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+1", "1_0", "0x10", "1.0", "\u0661", "9" * 20, "5,6"])
+def test_announced_refuses(value: str) -> None:
+    fields = Fields([(b"content-length", value.encode())])
+    with pytest.raises(MalformedRequest):
+        announced(scope(), fields)
+
+
+def test_announced_refuses_two_lengths() -> None:
+    fields = Fields([(b"content-length", b"5"), (b"content-length", b"6")])
+    with pytest.raises(MalformedRequest):
+        announced(scope(), fields)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([piece(b"hello", more=False)], id="at once"),
+        pytest.param([piece(b"hel"), piece(b"lo"), END], id="in pieces"),
+        pytest.param([piece(b""), piece(b"hello"), piece(b""), END], id="with empty pieces"),
+    ],
+)
+@pytest.mark.parametrize("size", [5, None])
+async def test_whole(messages: Sequence[Message], size: int | None) -> None:
+    body = Body(scope(), Script(*messages))
+    body.announce(size)
+    assert await drained(body) == b"hello"
+    assert body.taken == 5
+    assert not await body.wait()
+
+
+@given(pieces=st.lists(st.binary(max_size=20), max_size=8), room=st.integers(1, 30))
+async def test_any_pieces_in_any_buffer(pieces: list[bytes], room: int) -> None:
+    body = Body(scope(), Script(*map(piece, pieces), END))
+    assert await drained(body, room) == b"".join(pieces)
+
+
+async def test_asks_only_when_asked() -> None:
+    body = Body(scope(), Script())
+    buffer = memoryview(bytearray(4))
+    assert body.readinto(buffer) == 0
+    assert not body.asked
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([piece(b"hel"), GONE], id="told"),
+        pytest.param([piece(b"hel", more=False)], id="ended early"),
+        pytest.param([piece(b"hel"), END], id="ended early, later"),
+    ],
+)
+async def test_cut(messages: Sequence[Message]) -> None:
+    body = Body(scope(), Script(*messages))
+    body.announce(5)
+    assert await body.wait()
+    assert body.readinto(memoryview(bytearray(9))) == 3
+    for _ in range(2):
+        with pytest.raises(ClientDisconnected):
+            await body.wait()
+
+
+async def test_gone_at_the_end_of_a_body_of_unknown_size() -> None:
+    body = Body(scope(), Script(piece(b"hel"), GONE))
+    body.announce(None)
+    assert await body.wait()
+    body.readinto(memoryview(bytearray(9)))
+    with pytest.raises(ClientDisconnected):
+        await body.wait()
+
+
+async def test_cancelled_wait_loses_nothing() -> None:
+    sending, receiving = anyio.create_memory_object_stream[Message](1)
+    async with sending, receiving:
+        body = Body(scope(), receiving.receive)
+        with anyio.move_on_after(0):
+            await body.wait()
+        await sending.send(piece(b"hello", more=False))
+        assert await drained(body) == b"hello"
+
+
+def test_closing() -> None:
+    notice = Notice()
+    assert Body(scope(), Script()).closing is None
+    assert Body(scope(extensions=None), Script()).closing is None
+    assert Body(scope(extensions={}), Script()).closing is None
+    told = Body(scope(extensions={"tusjumbo": {"closing": notice}}), Script())
+    assert told.closing is notice

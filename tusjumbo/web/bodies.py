@@ -1,0 +1,88 @@
+"""Bodies: what ASGI delivers by `receive()`, as a `Source` that the engine reads into its buffers.
+
+Invariant: `receive()` is not called before the engine asks for the first byte. Servers answer
+`Expect: 100-continue` at that moment, so it is what makes "100 Continue" a yes.
+
+A piece is copied once, into the buffer of whoever asks, and nothing else is held: one piece at
+most waits here. A cancelled `wait` has either received nothing or keeps the piece for the next
+one, as far as the server's own `receive()` is cancel-safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tusjumbo.errors import ClientDisconnected
+from tusjumbo.notice import Notice
+from tusjumbo.protocols.fields import INTEGER
+from tusjumbo.protocols.messages import Fields
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_NOTHING = memoryview(b"")
+
+
+def announced(scope: Scope, fields: Fields) -> int | None:
+    """The size of the body in bytes; None if only its end will tell, 0 if there is none.
+
+    :raises MalformedRequest: a Content-Length that is no number, or several different ones
+    """
+    # RFC 9112 6.3: "If a message is received with both a Transfer-Encoding and a Content-Length
+    # header field, the Transfer-Encoding overrides the Content-Length."
+    if "transfer-encoding" in fields:
+        return None
+    length = INTEGER.find(fields, "content-length")
+    if length is None and not scope["http_version"].startswith("1"):
+        # HTTP/2 and 3 frame a body without saying its size, or that there is one.
+        return None
+    return length or 0
+
+
+class Body:
+    """One request's body. `announced` is its size if the head tells it."""
+
+    __slots__ = ("_announced", "_gone", "_over", "_piece", "_receive", "asked", "closing", "taken")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._announced: int | None = None
+        self._piece = _NOTHING
+        self._over = False
+        self._gone = False
+        self.asked = False
+        """Whether the server was asked for the body."""
+        self.taken = 0
+        """How many bytes went to the engine."""
+        extensions = scope.get("extensions") or {}
+        self.closing: Notice | None = extensions.get("tusjumbo", {}).get("closing")
+
+    def announce(self, size: int | None) -> None:
+        """Say how many bytes must come before the end is one; None if any number will do."""
+        self._announced = size
+
+    async def wait(self) -> bool:
+        while not self._piece and not self._over:
+            self.asked = True
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._over = self._gone = True
+            else:
+                self._piece = memoryview(message.get("body", b""))
+                self._over = not message.get("more_body", False)
+        if self._piece:
+            return True
+        # Not every server tells a cut body from a whole one.
+        if self._gone or self.taken < (self._announced or 0):
+            raise ClientDisconnected
+        return False
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._piece))
+        buffer[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        self.taken += count
+        return count
