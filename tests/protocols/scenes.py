@@ -7,7 +7,7 @@ and without bytes: enough to see every answer that needs neither time nor storag
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tusjumbo.errors import TusJumboError, UploadNotFound
 from tusjumbo.protocols import tus
@@ -15,7 +15,7 @@ from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
 from tusjumbo.protocols.refusals import refuse
 from tusjumbo.sessions import rules
-from tusjumbo.sessions.commands import Action, Append, Command, Content, Create, Inspect, Terminate
+from tusjumbo.sessions.commands import Action, Append, Command, Create, Inspect, Terminate
 from tusjumbo.sessions.outcomes import Appended, Created, Inspected, Terminated
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
@@ -138,11 +138,7 @@ def _append(
     after = rules.committed(before, part, NOW, limits)
     if after.phase is Phase.SEALED:
         return rules.done(after, Receipt("completed/file"), NOW)
-    return replace(after)
-
-
-def whole(announced: int | None) -> Content:
-    return Content(announced=announced)
+    return after
 
 
 def values(response: ResponseHead) -> dict[str, str]:

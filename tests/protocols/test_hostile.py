@@ -1,0 +1,142 @@
+"""Any request head at all is understood or refused, and whatever is answered is a valid head."""
+
+from __future__ import annotations
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.protocols.scenes import ID, LIMITS, NOW, check_any, upload, values
+from tusjumbo.errors import TusJumboError
+from tusjumbo.protocols import tus
+from tusjumbo.protocols.extensions import Offer
+from tusjumbo.protocols.messages import Fields, Intent, RequestHead
+from tusjumbo.protocols.refusals import refuse
+from tusjumbo.sessions import ids, rules
+from tusjumbo.sessions.commands import Action, Append, Create, Fetch, Inspect, Terminate
+from tusjumbo.sessions.outcomes import Created, Inspected
+
+NAMES = [
+    b"Tus-Resumable",
+    b"Upload-Length",
+    b"Upload-Offset",
+    b"Upload-Defer-Length",
+    b"Upload-Metadata",
+    b"Upload-Concat",
+    b"Upload-Checksum",
+    b"Content-Type",
+    b"X-HTTP-Method-Override",
+]
+LIKELY = [
+    b"",
+    b"0",
+    b"1",
+    b"10",
+    b"-1",
+    b"9" * 19,
+    b"9" * 100_000,
+    b"1.0.0",
+    b"PATCH",
+    b"head",
+    b"application/offset+octet-stream",
+    b"a Zm9v,b",
+    b"a Zm9v,a",
+    b"final;/files/a",
+    b"\r\nSet-Cookie: a=b",
+    b"a\r\nb Zm9v",
+    b"\xff\x00",
+    b"a " + b"Zm9v" * 30_000,
+    b"," * 100_000,
+]
+METHODS = ["POST", "HEAD", "PATCH", "DELETE", "GET", "OPTIONS", "PUT"]
+PATHS = ["", "/", f"/{ID}", f"/{ID}/", "/..", "/%2e%2e/x", f"/{ID}/info"]
+
+_value = st.one_of(st.sampled_from(LIKELY), st.binary(max_size=30))
+_line = st.tuples(st.one_of(st.sampled_from(NAMES), st.binary(max_size=12)), _value)
+# Most heads get the version right, or nothing behind that check would ever be looked at.
+_lines = st.one_of(
+    st.lists(_line, max_size=8),
+    st.lists(_line, max_size=8).map(
+        lambda lines: [
+            (b"tus-resumable", b"1.0.0"),
+            *((name, value) for name, value in lines if name != b"Tus-Resumable"),
+        ]
+    ),
+)
+HEADS = st.builds(
+    RequestHead,
+    st.one_of(st.sampled_from(METHODS), st.text()),
+    st.one_of(st.sampled_from(PATHS), st.text(), st.text().map("/{}".format)),
+    _lines.map(Fields),
+    st.one_of(st.none(), st.just(0), st.integers(0, 2**70)),
+)
+OFFERS = st.builds(
+    Offer,
+    max_size=st.one_of(st.none(), st.integers(0, 2**63 - 1)),
+    downloads=st.booleans(),
+    termination=st.booleans(),
+    expiration=st.booleans(),
+)
+
+
+def _refused(error: TusJumboError, intent: Intent | None) -> None:
+    response = refuse(error, intent)
+    assert response is not None
+    check_any(response)
+    assert 400 <= response.status < 500 or response.status == 501
+
+
+@settings(max_examples=1000)
+@given(HEADS, OFFERS)
+@example(RequestHead("POST", "/", Fields([(b"tus-resumable", b"1.0.0")]), 2**70), Offer())
+def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> None:
+    intent: Intent | None = None
+    try:
+        intent = tus.recognise(head, offer)
+        if intent.action is Action.DESCRIBE:
+            check_any(tus.describe(offer))
+            return
+        command = tus.decode(head, intent, offer)
+    except TusJumboError as error:
+        _refused(error, intent)
+        return
+    match command:
+        case Create():
+            _created(command, head, offer)
+        case Append():
+            assert 0 <= command.at < 2**63
+            assert command.declares is None or 0 <= command.declares < 2**63
+            assert command.id == intent.upload_id
+            assert command.content.announced == head.announced
+        case Inspect() | Terminate() | Fetch():
+            assert command.id == intent.upload_id
+    if intent.upload_id is not None:
+        assert ids.is_valid(intent.upload_id)
+        assert intent.upload_id in head.path
+
+
+def _created(command: Create, head: RequestHead, offer: Offer) -> None:
+    assert head.announced in (0, None) or command.content is not None
+    assert "upload-concat" not in head.fields
+    try:
+        session = rules.opened(command, ID, NOW, LIMITS)
+    except TusJumboError as error:
+        _refused(error, Intent(Action.CREATE, None, "POST"))
+        return
+    check_any(tus.encode(Created(session), offer, "/files/{}".format))
+    inspected = tus.encode(Inspected(session), offer, "/files/{}".format)
+    check_any(inspected)
+    assert values(inspected).get("Upload-Metadata") == (
+        head.fields.joined("upload-metadata") or None
+    )
+
+
+@given(
+    st.dictionaries(st.text(), st.binary()),
+    st.one_of(st.none(), st.floats(allow_nan=False)),
+    OFFERS,
+)
+def test_whatever_another_protocol_recorded_can_be_said(
+    metadata: dict[str, bytes], expires_at: float | None, offer: Offer
+) -> None:
+    session = upload(None, metadata=metadata, expires_at=expires_at)
+    check_any(tus.encode(Inspected(session), offer, "/files/{}".format))
