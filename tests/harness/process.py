@@ -56,11 +56,12 @@ class Server:
         port: int = 0,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
+        logs: Path | None = None,
         tracebacks: bool = False,
     ) -> None:
         """`options` are further flags of the command; `tracebacks`: they may be in the log.
 
-        Output goes beside `directory`, into files that begin with `name`.
+        Output goes to files that begin with `name`, in `logs` or else beside `directory`.
         """
         self.directory = directory
         self._command = command or (
@@ -72,8 +73,8 @@ class Server:
         self._environment = {**clean, **(environment or {})}
         self._tracebacks = tracebacks
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = directory.with_name(f"{name}.stderr")
-        self._said = directory.with_name(f"{name}.stdout")
+        self._log = (logs or directory.parent) / f"{name}.stderr"
+        self._said = (logs or directory.parent) / f"{name}.stdout"
         self.endpoint = Endpoint("127.0.0.1", port)
 
     def __enter__(self) -> Server:

@@ -1,0 +1,66 @@
+"""Makes system calls of a running process fail, by strace.
+
+Attached to a server that runs already, so that nothing of its start is hit, and let go of when the
+block ends: from then on the disk is well again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.process import Server
+from tests.harness.wire import poll
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="attaching strace and mounting a tmpfs need root"
+)
+
+
+@contextmanager
+def failing(
+    server: Server, calls: str, error: str, *, when: str = "1+", path: Path | None = None
+) -> Iterator[Path]:
+    """Let `calls` (comma-separated) fail with `error` (an errno name) in all of the server.
+
+    `when` counts calls as strace does (`2`: the second, `1+`: all); `path` narrows it down to calls
+    that touch this file. Gives strace's log, in which every call that failed says INJECTED.
+    """
+    log = server.directory.with_name("strace.log")
+    log.unlink(missing_ok=True)
+    pids = [str(process.pid) for process in server.tree()]
+    tracer = subprocess.Popen(
+        (
+            *("strace", "-f", "-o", str(log), "-e", f"trace={calls}"),
+            *("-e", f"inject={calls}:error={error}:when={when}"),
+            *(("-P", str(path)) if path else ()),
+            *(part for pid in pids for part in ("-p", pid)),
+        ),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        poll(lambda: all(_traced(pid, tracer.pid) for pid in pids), 20, "strace does not attach")
+        yield log
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        _, said = tracer.communicate(timeout=20)
+    assert all(b"attached" in line or b"detached" in line for line in said.splitlines()), said
+
+
+def _traced(pid: str, tracer: int) -> bool:
+    """Whether all threads of the process are traced."""
+    try:
+        tasks = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:  # a thread has just ended
+        return False
+    return all(f"TracerPid:\t{tracer}\n" in status for status in tasks)
+
+
+def injected(log: Path) -> int:
+    return log.read_text().count("(INJECTED)")

@@ -1,0 +1,121 @@
+"""Memory stays what it is, however large an upload and however many there are.
+
+VmHWM is the kernel's own record of the peak, so no moment is missed. "Idle" is a server that has
+started and answered one small upload: what the first request loads is not what is in question.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import MIB
+from tests.harness.process import Server, memory, reset_peak
+from tests.harness.wire import Wire
+
+pytestmark = [pytest.mark.wire, pytest.mark.campaign]
+
+GIB = 1024 * MIB
+
+
+@pytest.fixture
+def memory_disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory in /dev/shm, to spare the disk 4 GiB; elsewhere if that is small."""
+    shm = Path("/dev/shm")
+    if shm.is_dir() and shutil.disk_usage(shm).free > 8 * GIB:
+        with tempfile.TemporaryDirectory(dir=shm, prefix="tusjumbo-test-") as directory:
+            yield Path(directory)
+    else:
+        yield tmp_path
+
+
+def _idle(server: Server) -> int:
+    """Peak of the idle server, in bytes; whatever was higher before is forgotten."""
+    path = server.tus.create(100)
+    server.tus.patch(path, 0, bytes(100)).expect(204)
+    server.tus.delete(path).expect(204)
+    reset_peak(server.main)
+    return memory(server.main)["VmHWM"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_one_upload_of_4_gib(memory_disk: Path, tmp_path: Path, framing: str) -> None:
+    size = 4 * GIB if framing == "length" else GIB
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(size)
+    with Server(memory_disk / "data") as server, sparse.open("rb") as file:
+        idle = _idle(server)
+        path = server.tus.create(size)
+        with server.tus.begin_patch(path, 0, size if framing == "length" else None) as wire:
+            if framing == "length":
+                wire.send_file(file, size)
+            else:
+                _send_chunked(wire, size)
+            wire.deadline = 120
+            assert int(wire.read().expect(204)["Upload-Offset"]) == size
+        grown = memory(server.main)["VmHWM"] - idle
+        print(f"{framing}: {grown / MIB:.1f} MiB over the idle {idle / MIB:.1f} MiB")
+        assert grown < 24 * MIB
+        (finished,) = server.directory.glob("completed/*")
+        assert finished.stat().st_size == size
+
+
+def _send_chunked(wire: Wire, size: int) -> None:
+    chunk = bytes(4 * MIB)
+    for _ in range(size // len(chunk)):
+        wire.send_chunk(chunk)
+    wire.send_chunk(b"")
+
+
+def test_many_slow_uploads_at_once(tmp_path: Path) -> None:
+    count, piece = 500, bytes(20_000)
+    with Server(tmp_path / "data") as server:
+        idle = _idle(server)
+        paths = [server.tus.create(MIB) for _ in range(count)]
+        wires = [server.tus.begin_patch(path, 0, MIB) for path in paths]
+        try:
+            for _ in range(5):
+                for wire in wires:
+                    wire.send(piece)
+            for wire in wires:
+                wire.until_read()
+            grown = memory(server.main)["VmHWM"] - idle
+            print(f"{count} uploads: {grown / MIB:.1f} MiB over the idle {idle / MIB:.1f} MiB")
+            assert grown < 64 * MIB
+            # They are all alive: each of them can be carried to its end.
+            for wire in wires:
+                wire.send(bytes(MIB - 5 * len(piece)))
+            for wire in wires:
+                assert int(wire.read().expect(204)["Upload-Offset"]) == MIB
+        finally:
+            for wire in wires:
+                wire.close()
+        grown = memory(server.main)["VmHWM"] - idle
+        assert grown < 64 * MIB
+
+
+def test_a_client_that_pours_while_the_disk_is_slow(tmp_path: Path) -> None:
+    """Hundreds of uploads that all send as fast as they can share the blocks there are."""
+    count = 100
+    with Server(tmp_path / "data", "--durability", "os") as server:
+        idle = _idle(server)
+        paths = [server.tus.create(4 * MIB) for _ in range(count)]
+        wires = [server.tus.begin_patch(path, 0, 4 * MIB) for path in paths]
+        body = bytes(MIB)
+        try:
+            for _ in range(4):
+                for wire in wires:
+                    wire.send(body)
+            for wire in wires:
+                assert int(wire.read().expect(204)["Upload-Offset"]) == 4 * MIB
+        finally:
+            for wire in wires:
+                wire.close()
+        grown = memory(server.main)["VmHWM"] - idle
+        print(f"{count} fast uploads: {grown / MIB:.1f} MiB")
+        assert grown < 64 * MIB
