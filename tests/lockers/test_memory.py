@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import anyio
+import anyio.abc
+import pytest
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from tusjumbo.errors import UploadLocked
+from tusjumbo.lockers.memory import MemoryLocker
+from tusjumbo.testing.lockers import PATIENT, LockerContract, is_free, wait_in_line
+
+
+class TestMemoryLocker(LockerContract):
+    @pytest.fixture
+    def locker(self) -> MemoryLocker:
+        return MemoryLocker()
+
+
+async def test_waiters_come_in_order() -> None:
+    locker = MemoryLocker()
+    came: list[int] = []
+
+    async def come(number: int, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        task_status.started()
+        async with locker.hold("a", PATIENT):
+            await checkpoint()
+            came.append(number)
+
+    async with anyio.create_task_group() as tasks, locker.hold("a", PATIENT):
+        for number in range(10):
+            await tasks.start(come, number)
+    assert came == list(range(10))
+
+
+async def test_a_holder_in_the_same_loop_is_asked_at_once() -> None:
+    locker = MemoryLocker()
+    asked: list[str] = []
+    async with anyio.create_task_group() as tasks, locker.hold("a", PATIENT) as lease:
+        lease.asked.listen(lambda: asked.append("at once"))
+        await tasks.start(wait_in_line, locker, "a")
+        assert asked == ["at once"]
+
+
+async def test_a_waiter_cancelled_as_it_gets_the_lock_passes_it_on() -> None:
+    locker = MemoryLocker()
+    came: list[str] = []
+
+    async def come(
+        name: str, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        task_status.started()
+        with scope:
+            async with locker.hold("a", PATIENT):
+                await checkpoint()
+                came.append(name)
+
+    unlucky = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        async with locker.hold("a", PATIENT):
+            await tasks.start(come, "unlucky", unlucky)
+            await tasks.start(come, "next", anyio.CancelScope())
+        unlucky.cancel()
+    assert came == ["next"]
+    assert await is_free(locker, "a")
+
+
+async def test_a_waiter_late_by_a_moment_passes_the_lock_on() -> None:
+    """The lock comes after the patience ended, and before the waiter could run."""
+    locker = MemoryLocker()
+    outcomes: list[str] = []
+
+    async def come(patience: float, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            async with locker.hold("a", patience):
+                outcomes.append("held")
+        except UploadLocked:
+            outcomes.append("locked")
+
+    async with anyio.create_task_group() as tasks, locker.hold("a", PATIENT):
+        await tasks.start(come, 0.0)
+        await tasks.start(come, PATIENT)
+    assert len(outcomes) == 2
+    assert "held" in outcomes
+    assert await is_free(locker, "a")
+
+
+async def test_idle_uploads_take_no_memory() -> None:
+    locker = MemoryLocker()
+    for number in range(100):
+        async with locker.hold(str(number), PATIENT), locker.attempt(f"-{number}"):
+            for take in (locker.hold(str(number), 0.0), locker.attempt(str(number))):
+                with pytest.raises(UploadLocked):
+                    await take.__aenter__()
+    assert locker._queues == {}
+
+
+@pytest.mark.parametrize("dead", [1, 3])
+def test_waiters_whose_loop_is_over_are_passed_by(dead: int) -> None:
+    """A loop that was closed without cancelling its tasks leaves their places in the queue."""
+    locker = MemoryLocker()
+    came: list[str] = []
+
+    async def come() -> None:
+        async with locker.hold("a", PATIENT):
+            came.append("dead")
+
+    async def scene() -> None:
+        async with anyio.create_task_group() as tasks, locker.hold("a", PATIENT):
+            for _ in range(dead):
+                graveyard.append(await to_thread.run_sync(_abandon, come()))
+            await tasks.start(wait_in_line, locker, "a")
+            assert len(locker._queues["a"]) == dead + 2
+        assert await is_free(locker, "a")
+
+    graveyard: list[object] = []
+    anyio.run(scene)
+    assert came == []
+
+
+def _abandon(work: Coroutine[None, None, None]) -> object:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    return task
+
+
+def test_threads_exclude_each_other() -> None:
+    """Many event loops in many threads, cancelled at random."""
+    locker = MemoryLocker()
+    counts = {"inside": 0, "most": 0, "came": 0}
+
+    async def come(dice: random.Random) -> None:
+        for _ in range(30):
+            with anyio.move_on_after(dice.choice((0.0, 0.001, PATIENT))):
+                async with locker.hold("a", PATIENT):
+                    counts["inside"] += 1
+                    counts["most"] = max(counts["most"], counts["inside"])
+                    try:
+                        await checkpoint()
+                    finally:
+                        counts["inside"] -= 1
+                    counts["came"] += 1
+
+    async def loop(seed: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(come, random.Random(10 * seed + number))
+
+    with ThreadPoolExecutor(6) as threads:
+        runs = [
+            threads.submit(partial(anyio.run, loop, seed, backend=("asyncio", "trio")[seed % 2]))
+            for seed in range(6)
+        ]
+    for run in runs:
+        run.result()
+    assert counts["most"] == 1
+    assert counts["came"] > 100
+    assert locker._queues == {}
