@@ -21,6 +21,9 @@ from tusjumbo.sessions.rules import Limits
 from tusjumbo.settings import UploadSettings
 from tusjumbo.stores.local import LocalStore
 
+CATALOG = "catalog.sqlite3"
+"""The catalog's file in the upload directory; where it is not, nothing was ever uploaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class House:
@@ -44,7 +47,7 @@ def compose(
 ) -> House:
     """The installation in `settings.upload_dir`."""
     root = settings.upload_dir
-    catalog = SqliteCatalog(root / "catalog.sqlite3", settings.durability)
+    catalog = SqliteCatalog(root / CATALOG, settings.durability)
     store = LocalStore(root, settings.durability)
     locker = FileLocker(root / "locks")
     told = Observers(observers)

@@ -101,22 +101,41 @@ class UploadSession:
         return ""
 
     @property
+    def end(self) -> int:
+        """Where the upload ends, as far as that is known: at its length, or what is in."""
+        return self.ranges.stop if self.length is None else self.length
+
+    @property
     def chunks_expected(self) -> int | None:
         """How many chunks the whole upload has; None while its length is deferred."""
         return None if self.length is None else -(-self.length // self.chunk_size)
 
     @property
     def chunks_received(self) -> int:
-        """How many chunks are complete."""
-        return sum(chunk.is_complete for chunk in self.chunks())
+        """How many chunks are complete; counted from the runs, as hostile lengths have 10^12."""
+        size, end = self.chunk_size, self.end
+        beyond = -(-end // size)
+        spans = (
+            (-(-start // size), beyond if stop == end else stop // size)
+            for start, stop in self.ranges.runs
+        )
+        return sum(max(0, stop - start) for start, stop in spans)
 
     def chunks(self) -> Iterator[UploadChunk]:
         """The chunks up to the end of the upload (as far as it is known), in order."""
-        end = self.ranges.stop if self.length is None else self.length
-        for number, start in enumerate(range(0, end, self.chunk_size)):
-            stop = min(start + self.chunk_size, end)
-            missing = sum(b - a for a, b in self.ranges.missing(start, stop))
-            yield UploadChunk(self.id, number, start, stop, stop - start - missing)
+        return (self.chunk(number) for number in range(-(-self.end // self.chunk_size)))
+
+    def chunk(self, number: int) -> UploadChunk:
+        """One of them.
+
+        :raises IndexError: the upload, as far as it is known, has no such chunk
+        """
+        start = number * self.chunk_size
+        stop = min(start + self.chunk_size, self.end)
+        if not 0 <= start < stop:
+            raise IndexError(number)
+        missing = sum(b - a for a, b in self.ranges.missing(start, stop))
+        return UploadChunk(self.id, number, start, stop, stop - start - missing)
 
     @property
     def progress(self) -> float | None:

@@ -1,0 +1,294 @@
+"""`list`, `show` and `sweep`: the catalog as a person or a script wants to see it.
+
+All of it works beside a running server, whose catalog and locks are made for many processes, and
+nothing is created where nothing was. What clients called their files is made safe to print.
+"""
+
+from __future__ import annotations
+
+import json
+import logging.config
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
+from itertools import groupby
+from typing import TypeVar
+
+import anyio
+
+from tusjumbo.cli import logs, text
+from tusjumbo.composition import CATALOG, House, compose
+from tusjumbo.engine.sweep import Swept
+from tusjumbo.errors import StorageLost, UploadNotFound
+from tusjumbo.ports import Catalog, Observer
+from tusjumbo.sessions import events, ids
+from tusjumbo.sessions.session import Phase, UploadChunk, UploadSession
+from tusjumbo.settings import LogFormat, LogLevel, UploadSettings
+
+T = TypeVar("T")
+
+_PAGE = 500
+
+
+def _in_house(
+    settings: UploadSettings,
+    work: Callable[[House], Coroutine[None, None, T]],
+    *observers: Observer,
+) -> T:
+    async def visit() -> T:
+        house = compose(settings, observers=observers)
+        try:
+            return await work(house)
+        finally:
+            await house.aclose()
+
+    return anyio.run(visit)
+
+
+def _is_furnished(settings: UploadSettings) -> bool:
+    return (settings.upload_dir / CATALOG).exists()
+
+
+# --- list ----------------------------------------------------------------------------------------
+
+
+def list_uploads(settings: UploadSettings, phase: Phase | None, *, as_json: bool) -> None:
+    """Print the uploads, oldest first; with `as_json` one object a line, in the order of ids."""
+    present = _objects if as_json else _table
+    if (settings.upload_dir / CATALOG).exists():
+        _in_house(settings, partial(present, phase=phase))
+    elif not as_json:
+        print(_nothing(settings, phase))
+
+
+def _nothing(settings: UploadSettings, phase: Phase | None) -> str:
+    which = f"{phase.value} uploads" if phase else "uploads"
+    return f"There are no {which} in {text.printable(str(settings.upload_dir))}."
+
+
+async def _pages(catalog: Catalog, phase: Phase | None) -> AsyncIterator[UploadSession]:
+    after = ""
+    while page := await catalog.listing(phase=phase, after=after, limit=_PAGE):
+        for session in page:
+            yield session
+        after = page[-1].id
+
+
+async def _objects(house: House, phase: Phase | None) -> None:
+    async for session in _pages(house.catalog, phase):
+        print(json.dumps(_facts(session)))
+
+
+async def _table(house: House, phase: Phase | None) -> None:
+    now = time.time()
+    rows = [
+        (session.created_at, _row(session, now)) async for session in _pages(house.catalog, phase)
+    ]
+    if not rows:
+        print(_nothing(house.settings, phase))
+        return
+    lines = [_HEADER, *(row for _, row in sorted(rows))]
+    for line in text.table(lines, numbers=(2, 3, 4, 5)):
+        print(line)
+
+
+_HEADER = ("ID", "PHASE", "RECEIVED", "LENGTH", "DONE", "AGE", "EXPIRES", "FILE")
+
+
+def _row(session: UploadSession, now: float) -> tuple[str, ...]:
+    return (
+        session.id,
+        session.phase.value,
+        text.size(session.ranges.total),
+        "?" if session.length is None else text.size(session.length),
+        "?" if session.progress is None else f"{int(session.progress)}%",
+        text.span(now - session.created_at),
+        _until(session.expires_at, now),
+        text.printable(session.filename),
+    )
+
+
+def _until(moment: float | None, now: float) -> str:
+    if moment is None:
+        return "never"
+    return "now" if moment <= now else f"in {text.span(moment - now)}"
+
+
+def _facts(session: UploadSession) -> dict[str, object]:
+    """What is known, for programs: sizes in bytes, times in RFC 3339, metadata as text."""
+    return {
+        "id": session.id,
+        "phase": session.phase.value,
+        "offset": session.offset,
+        "received": session.ranges.total,
+        "length": session.length,
+        "progress": session.progress,
+        "created_at": text.moment(session.created_at),
+        "updated_at": text.moment(session.updated_at),
+        "expires_at": None if session.expires_at is None else text.moment(session.expires_at),
+        "filename": session.filename,
+        "media_type": session.media_type,
+        "metadata": _metadata(session),
+        "path": session.receipt.path if session.receipt else None,
+    }
+
+
+def _metadata(session: UploadSession) -> dict[str, str]:
+    return {
+        key: value.decode("utf-8", "backslashreplace") for key, value in session.metadata.items()
+    }
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def show_upload(settings: UploadSettings, address: str, *, as_json: bool) -> None:
+    """Print one upload; `address` is its id, or a URL that ends with it.
+
+    :raises UploadNotFound: there is none
+    """
+    upload_id = address.rstrip("/").rpartition("/")[2]
+    if not ids.is_valid(upload_id) or not (settings.upload_dir / CATALOG).exists():
+        raise UploadNotFound(upload_id)
+    _in_house(settings, partial(_show, upload_id=upload_id, as_json=as_json))
+
+
+async def _show(house: House, upload_id: str, *, as_json: bool) -> None:
+    session = await house.catalog.load(upload_id)
+    if as_json:
+        print(json.dumps(_facts(session) | _chunk_facts(session)))
+        return
+    lines = [
+        *_story(session, time.time()),
+        ("file", await _whereabouts(house, session)),
+        *((f"metadata {key}", value) for key, value in _metadata(session).items()),
+        *_chunk_story(session),
+    ]
+    for line in text.table((text.printable(name), text.printable(value)) for name, value in lines):
+        print(line)
+
+
+async def _whereabouts(house: House, session: UploadSession) -> str:
+    if session.phase is not Phase.DONE:
+        return "not finished"
+    try:
+        return str(await house.store.locate(session))
+    except StorageLost:
+        return "gone: somebody has removed it"
+
+
+def _story(session: UploadSession, now: float) -> Iterator[tuple[str, str]]:
+    length = "a length not yet known" if session.length is None else f"{session.length} bytes"
+    progress = "" if session.progress is None else f" ({int(session.progress)}%)"
+    yield "id", session.id
+    yield "phase", session.phase.value
+    yield "offset", str(session.offset)
+    yield "received", f"{session.ranges.total} of {length}{progress}"
+    for name, moment in (("created", session.created_at), ("updated", session.updated_at)):
+        yield name, f"{text.moment(moment)} ({text.span(now - moment)} ago)"
+    if session.expires_at is None:
+        yield "expires", "never"
+    else:
+        yield "expires", f"{text.moment(session.expires_at)} ({_until(session.expires_at, now)})"
+
+
+# --- chunks --------------------------------------------------------------------------------------
+
+
+def _state(chunk: UploadChunk) -> str:
+    if chunk.is_complete:
+        return "complete"
+    return "partial" if chunk.received else "missing"
+
+
+def _stretches(session: UploadSession) -> Iterator[tuple[UploadChunk, UploadChunk]]:
+    """The first and the last chunk of each stretch of chunks that are all complete or missing.
+
+    Looks only where runs of bytes begin or end: who declares 8 EiB declares 10^12 chunks.
+    """
+    count = -(-session.end // session.chunk_size)
+    edges = {edge // session.chunk_size for run in session.ranges.runs for edge in run}
+    firsts = sorted(at for at in {0, *edges, *(edge + 1 for edge in edges)} if at < count)
+    uniform = zip(firsts, [*firsts[1:], count], strict=True)
+    chunks = ((session.chunk(first), session.chunk(stop - 1)) for first, stop in uniform)
+    for state, group in groupby(chunks, key=lambda pair: _state(pair[0])):
+        pairs = list(group)
+        yield from pairs if state == "partial" else [(pairs[0][0], pairs[-1][1])]
+
+
+def _chunk_facts(session: UploadSession) -> dict[str, object]:
+    return {
+        "chunk_size": session.chunk_size,
+        "chunks_expected": session.chunks_expected,
+        "chunks_received": session.chunks_received,
+        "chunks": [
+            {"first": first.number, "last": last.number, "state": _state(first)}
+            for first, last in _stretches(session)
+        ],
+        "missing": [
+            {"start": start, "stop": stop} for start, stop in session.ranges.missing(0, session.end)
+        ],
+    }
+
+
+def _chunk_story(session: UploadSession) -> Iterator[tuple[str, str]]:
+    expected = "?" if session.chunks_expected is None else session.chunks_expected
+    each = text.size(session.chunk_size)
+    yield "chunks", f"{session.chunks_received} of {expected} complete, {each} each"
+    for first, last in _stretches(session):
+        state = _state(first)
+        if state == "partial":
+            state = f"{first.received} of {first.stop - first.start} bytes"
+        yield f"  {_run(first.number, last.number)}", state
+    for start, stop in session.ranges.missing(0, session.end):
+        yield "missing", f"bytes {_run(start, stop - 1)}"
+
+
+def _run(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+# --- sweep ---------------------------------------------------------------------------------------
+
+
+def sweep_uploads(settings: UploadSettings) -> int:
+    """Handle whatever is due, saying what, and return how many uploads could not be handled."""
+    logging.config.dictConfig(logs.configuration(LogFormat.TEXT, LogLevel.WARNING))
+    where = text.printable(str(settings.upload_dir))
+    if not (settings.upload_dir / CATALOG).exists():
+        print(f"There is nothing to do in {where}.")
+        return 0
+    swept = _in_house(settings, _sweep, _tell)
+    print(
+        f"Swept {where}: {swept.finished} finished, {swept.abandoned} set aside, "
+        f"{swept.purged} removed, {swept.tidied} left-overs tidied, {swept.failed} failed."
+    )
+    return swept.failed
+
+
+async def _sweep(house: House) -> Swept:
+    total = Swept()
+    while True:
+        swept = await house.sweep.due()
+        handled = swept.finished + swept.abandoned + swept.purged
+        total.finished += swept.finished
+        total.abandoned += swept.abandoned
+        total.purged += swept.purged
+        if not handled:
+            break
+    strays = await house.sweep.strays()
+    total.tidied = strays.tidied
+    total.failed = swept.failed + strays.failed
+    return total
+
+
+_TOLD: dict[type[events.Event], str] = {
+    events.UploadFinished: "finished",
+    events.UploadAbandoned: "set aside",
+    events.UploadPurged: "removed",
+}
+
+
+def _tell(event: events.Event) -> None:
+    session = event.session
+    print(f"{_TOLD[type(event)]}: {session.id} {text.printable(session.filename)}".rstrip())
