@@ -66,11 +66,9 @@ def cage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cage]:
 
 NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
-    st.sampled_from(
-        ["0", "00", "+0", "-0", "-1", "0x10", "1e3", "1_0", "1.0", "1,2", "NaN", "١", "²"]
-    ),
-    st.sampled_from(["", " ", "0 0", "1\t", "9" * 30, "9" * 5000]),
-    st.sampled_from([str(2**63 - 1), str(2**63), str(2**64)]),
+    st.sampled_from(["0", "00", "+0", "-0", "-1", "0x10", "1e3", "1_0", "1.0", "1,2", "NaN"]),
+    st.sampled_from(["", " ", "0 0", "1\t", "\N{ARABIC-INDIC DIGIT ONE}", "\N{SUPERSCRIPT TWO}"]),
+    st.sampled_from([str(2**63 - 1), str(2**63), str(2**64), "9" * 30, "9" * 5000]),
 )
 TEXT = st.one_of(
     st.text(
@@ -131,19 +129,14 @@ HEADER = st.sampled_from(sorted(NAMES)).flatmap(lambda name: st.tuples(st.just(n
 # Duplicates are wanted, so this is a list and not a dictionary.
 HEADERS = st.lists(HEADER, max_size=8)
 METHODS = st.one_of(
-    st.sampled_from(
-        ["POST", "PATCH", "HEAD", "DELETE", "GET", "OPTIONS", "PUT", "TRACE", "CONNECT"]
-    ),
+    st.sampled_from(["POST", "PATCH", "HEAD", "DELETE", "GET", "OPTIONS", "PUT", "CONNECT"]),
     st.text("ABCabc-_", min_size=1, max_size=12),
 )
 TAILS = st.one_of(
-    st.sampled_from(
-        ["..", "../", "../../etc/passwd", "%2e%2e/%2e%2e/x", "..%2f..%2fx", "%00", "a%00b"]
-    ),
-    st.sampled_from(
-        ["catalog.sqlite3", "../catalog.sqlite3", "sessions", "a/b", "a//b", "//", "?x=1", "#x"]
-    ),
-    st.sampled_from(["a" * 300, "a" * 5000, "%", "%zz", "%c3%28", "\\..\\x", "0" * 32, "+", ";"]),
+    st.sampled_from(["..", "../", "../../etc/passwd", "%2e%2e/%2e%2e/x", "..%2f..%2fx", "%00"]),
+    st.sampled_from(["catalog.sqlite3", "../catalog.sqlite3", "sessions", "a/b", "a//b", "//"]),
+    st.sampled_from(["?x=1", "#x", "%", "%zz", "%c3%28", "a%00b", "\\..\\x", "0" * 32, "+", ";"]),
+    st.sampled_from(["a" * 300, "a" * 5000]),
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40),
 )
 
