@@ -1,0 +1,248 @@
+"""The servers that can be measured: running ones given by URL, and those that are started by name.
+
+A started server is fresh for each measurement: an empty directory, a process group of its own, a
+free port; it is stopped and its directory removed when the measurement ends, in whatever way it
+ends. A server given by URL is left as it was found, apart from what it remembers. Only addresses of
+this machine's loopback are accepted.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from tests.benchmarks.peers import PEERS, Peer
+from tests.benchmarks.processes import Processes, listening
+from tests.benchmarks.tools import BenchmarkError, compiled
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+
+LIMIT = "raw-null"
+"""The sink that discards: what the load generator reaches there is the generator's own limit."""
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    """With a slash at the end."""
+    processes: Processes | None
+    """None if it cannot be seen who serves."""
+    extensions: frozenset[str] | None
+    """What `Tus-Extension` says; None if the server does not say."""
+    owned: bool
+    """Its uploads go with its directory; those of others are deleted one by one."""
+
+
+class Server(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def running(self, room: Path, cpus: Collection[int] | None) -> AbstractContextManager[Running]:
+        """The server, up inside the context, on `cpus` if given, storing below `room`.
+
+        :raises BenchmarkError: it does not come up
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """A server that somebody else runs."""
+
+    name: str
+    url: str
+    pid: int | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.scheme != "http" or not host.startswith("127.") or parts.port is None:
+            raise BenchmarkError(f"{self.url}: write http://127.0.0.1:PORT/PATH/, load stays here")
+
+    @contextmanager
+    def running(self, room: Path, cpus: Collection[int] | None) -> Iterator[Running]:
+        processes = Processes((self.pid,)) if self.pid else listening(urlsplit(self.url).port or 0)
+        if cpus and processes:
+            processes.pin(cpus)
+        url = self.url if self.url.endswith("/") else f"{self.url}/"
+        yield Running(url, processes, _extensions(url), owned=False)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that is started here. `command` makes its command line of port and directory."""
+
+    name: str
+    command: Callable[[int, Path], list[str]]
+
+    @contextmanager
+    def running(self, room: Path, cpus: Collection[int] | None) -> Iterator[Running]:
+        directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=room))
+        try:
+            uploads = directory / "uploads"
+            uploads.mkdir()
+            port = _free_port()
+            with _process(self.command(port, uploads), directory, cpus) as process:
+                _wait_until_up(self.name, process, port, directory)
+                url = f"http://127.0.0.1:{port}/files/"
+                yield Running(url, Processes((process.pid,)), _extensions(url), owned=True)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _process(
+    command: list[str], directory: Path, cpus: Collection[int] | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    own = os.sched_getaffinity(0)
+    with (directory / "log").open("wb") as log:
+        if cpus:
+            os.sched_setaffinity(0, cpus)  # inherited by the child and every thread of it
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            os.sched_setaffinity(0, own)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the whole group: with a word if it listens, without if not."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_up(name: str, process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    said = (directory / "log").read_text(errors="replace").strip().splitlines()
+    what = "ended" if process.poll() is not None else "does not listen"
+    raise BenchmarkError(f"{name} {what} after its start: {' / '.join(said[-3:]) or 'no word'}")
+
+
+def _extensions(url: str) -> frozenset[str] | None:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("OPTIONS", parts.path)
+        found = connection.getresponse().getheader("Tus-Extension")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return None if found is None else frozenset(word.strip() for word in found.split(","))
+
+
+# --- what can be started by name ------------------------------------------------------------------
+
+_MOUNTED = """\
+import sys
+import uvicorn
+from tusjumbo import TusJumbo
+port, directory = sys.argv[1:]
+app = TusJumbo(upload_dir=directory, base_url="/files", durability="os")
+uvicorn.run(app, port=int(port), log_level="error", access_log=False)
+"""
+
+
+def _serve(durability: str, port: int, uploads: Path) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        "from tusjumbo.cli import main; main()",
+        "serve",
+        f"--port={port}",
+        f"--upload-dir={uploads}",
+        f"--durability={durability}",
+        "--log-level=error",
+    ]
+
+
+def _mounted(port: int, uploads: Path) -> list[str]:
+    return [sys.executable, "-c", _MOUNTED, str(port), str(uploads)]
+
+
+def _sink(program: Path, mode: str, port: int, uploads: Path) -> list[str]:
+    return [str(program), str(port), str(uploads), mode]
+
+
+def _words(command: tuple[str, ...], port: int, uploads: Path) -> list[str]:
+    return [*command, str(port), str(uploads)]
+
+
+def _ours(cache: Path) -> list[Started]:
+    return [Started(f"tusjumbo-{word}", partial(_serve, word)) for word in ("commit", "os")]
+
+
+def _peers(peer: Peer, cache: Path) -> list[Started]:
+    return [Started(peer.name, partial(_words, peer.installed(cache)))]
+
+
+def _sinks(name: str, mode: str, cache: Path) -> list[Started]:
+    return [Started(name, partial(_sink, compiled("sink", cache), mode))]
+
+
+_NAMES: dict[str, Callable[[Path], list[Started]]] = {
+    "tusjumbo": _ours,
+    "tusjumbo-commit": lambda cache: _ours(cache)[:1],
+    "tusjumbo-os": lambda cache: _ours(cache)[1:],
+    "tusjumbo-mounted": lambda cache: [Started("tusjumbo-mounted", _mounted)],
+    "raw-sink": partial(_sinks, "raw-sink", "write"),
+    LIMIT: partial(_sinks, LIMIT, "discard"),
+}
+for _row in PEERS:
+    _NAMES[_row.name] = partial(_peers, _row)
+
+NAMES = tuple(_NAMES)
+
+
+def started(name: str, cache: Path) -> list[Started]:
+    """The servers that a name stands for, ready to be started: compiled or installed.
+
+    :raises BenchmarkError: no such name, or it cannot be made ready
+    """
+    if name not in _NAMES:
+        raise BenchmarkError(f"cannot start {name}; there are {', '.join(NAMES)}")
+    return _NAMES[name](cache)
