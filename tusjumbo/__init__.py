@@ -1,1 +1,66 @@
-"""tusjumbo: resumable uploads."""
+"""tusjumbo: resumable uploads.
+
+The public names, and nothing else. They are found when they are first asked for, so that importing
+one room (or asking for `--help`) does not load the web framework and the database of the others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tusjumbo.errors import ConfigurationError as ConfigurationError
+    from tusjumbo.errors import Forbidden as Forbidden
+    from tusjumbo.errors import TusJumboError as TusJumboError
+    from tusjumbo.errors import Unauthorized as Unauthorized
+    from tusjumbo.ports import Admission as Admission
+    from tusjumbo.ports import Gate as Gate
+    from tusjumbo.ports import Observer as Observer
+    from tusjumbo.sessions.commands import Action as Action
+    from tusjumbo.sessions.events import BytesReceived as BytesReceived
+    from tusjumbo.sessions.events import Ending as Ending
+    from tusjumbo.sessions.events import Event as Event
+    from tusjumbo.sessions.events import UploadAbandoned as UploadAbandoned
+    from tusjumbo.sessions.events import UploadCreated as UploadCreated
+    from tusjumbo.sessions.events import UploadFinished as UploadFinished
+    from tusjumbo.sessions.events import UploadPurged as UploadPurged
+    from tusjumbo.sessions.events import UploadTerminated as UploadTerminated
+    from tusjumbo.sessions.ranges import RangeSet as RangeSet
+    from tusjumbo.sessions.session import Phase as Phase
+    from tusjumbo.sessions.session import Receipt as Receipt
+    from tusjumbo.sessions.session import UploadChunk as UploadChunk
+    from tusjumbo.sessions.session import UploadSession as UploadSession
+    from tusjumbo.settings import Durability as Durability
+    from tusjumbo.settings import Duration as Duration
+    from tusjumbo.settings import LocationForm as LocationForm
+    from tusjumbo.settings import Size as Size
+    from tusjumbo.settings import UploadSettings as UploadSettings
+    from tusjumbo.web.asgi import TusJumbo as TusJumbo
+
+_FOUND_IN = {
+    "errors": "ConfigurationError Forbidden TusJumboError Unauthorized",
+    "ports": "Admission Gate Observer",
+    "sessions.commands": "Action",
+    "sessions.events": "BytesReceived Ending Event UploadAbandoned UploadCreated UploadFinished"
+    " UploadPurged UploadTerminated",
+    "sessions.ranges": "RangeSet",
+    "sessions.session": "Phase Receipt UploadChunk UploadSession",
+    "settings": "Durability Duration LocationForm Size UploadSettings",
+    "web.asgi": "TusJumbo",
+}
+_HOMES = {name: room for room, names in _FOUND_IN.items() for name in names.split()}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,203 @@
+"""One request: head -> protocol -> gate -> command -> outcome -> answer.
+
+Strategy: everything that can be decided from the head is decided before the body is asked for, and
+whatever goes wrong on the way is raised. There is one `try`, and it turns the exception into the
+protocol's own refusal, so that no answer leaves in another form or without its CORS fields. Which
+protocol that is, is looked up in a list; nothing here asks for its name.
+
+Once an answer has begun nothing can be taken back: a client that goes meanwhile is not an error,
+and a file that breaks off is logged and left unfinished, which the server turns into a broken
+connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tusjumbo.engine.uploads import Uploads
+from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError
+from tusjumbo.ports import Admission, Gate
+from tusjumbo.protocols import refusals, tus
+from tusjumbo.protocols.extensions import Offer
+from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
+from tusjumbo.sessions.commands import Action, Command
+from tusjumbo.sessions.outcomes import Appended, Created, Fetched, Inspected, Terminated
+from tusjumbo.web import logs
+from tusjumbo.web.bodies import Body, Message, Receive, Scope, Send, announced
+from tusjumbo.web.cors import Cors
+from tusjumbo.web.downloads import Download, download
+from tusjumbo.web.links import Links, place
+
+_log = logging.getLogger("tusjumbo")
+
+_MISTAKE = "The server made a mistake; what it had acknowledged is safe. Try again later."
+_NO_CONTENT = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How one protocol is spoken."""
+
+    claims: Callable[[RequestHead], bool]
+    """Whether a request is meant in this protocol."""
+    recognise: Callable[[RequestHead, Offer], Intent]
+    decode: Callable[[RequestHead, Intent, Offer], Command]
+    encode: Callable[
+        [Created | Appended | Inspected | Terminated, Offer, Callable[[str], str]], ResponseHead
+    ]
+    describe: Callable[[Offer], ResponseHead]
+    refuse: Callable[[TusJumboError, Intent | None], ResponseHead | None]
+
+
+TUS = Protocol(
+    claims=lambda _: True,
+    recognise=tus.recognise,
+    decode=tus.decode,
+    encode=tus.encode,
+    describe=tus.describe,
+    refuse=refusals.refuse,
+)
+
+PROTOCOLS = (TUS,)
+"""The first one that claims a request answers it; the last one claims every request."""
+
+
+@dataclass(slots=True)
+class Request:
+    """What is known of a request so far."""
+
+    scope: Scope
+    fields: Fields
+    body: Body
+    protocol: Protocol
+    intent: Intent | None = None
+    upload_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    uploads: Uploads
+    offer: Offer
+    links: Links
+    cors: Cors
+    gate: Gate | None = None
+    protocols: Sequence[Protocol] = PROTOCOLS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        fields = Fields(scope["headers"])
+        request = Request(scope, fields, Body(scope, receive), self.protocols[-1])
+        answer: ResponseHead | Download | None
+        try:
+            answer = await self._answer(request)
+        except TusJumboError as error:
+            if isinstance(error, SystemFailure):
+                _log.error("%s (%r)", error, error.__cause__)
+            answer = request.protocol.refuse(error, request.intent)
+        except Exception:
+            _log.exception("A mistake of ours ended the request %s.", logs.quoted(scope["path"]))
+            answer = request.protocol.refuse(TusJumboError(_MISTAKE), request.intent)
+        reply = Reply(request, send, self.cors)
+        await reply.deliver(answer, receive)
+        if logs.logs_access():
+            logs.log_access(
+                client=self.links.client(scope, fields),
+                method=scope["method"],
+                path=scope["path"],
+                status=reply.status,
+                upload_id=request.upload_id,
+                taken=request.body.taken,
+                seconds=time.perf_counter() - began,
+            )
+
+    async def _answer(self, request: Request) -> ResponseHead | Download:
+        """Carry the request out.
+
+        :raises TusJumboError: why it was not
+        """
+        scope, fields = request.scope, request.fields
+        size = announced(scope, fields)
+        request.body.announce(size)
+        head = RequestHead(scope["method"], place(scope).below, fields, size)
+        request.protocol = protocol = next(p for p in self.protocols if p.claims(head))
+        request.intent = intent = protocol.recognise(head, self.offer)
+        request.upload_id = intent.upload_id
+        if intent.action is Action.DESCRIBE:
+            return protocol.describe(self.offer)
+        if self.gate is not None:
+            client = self.links.client(scope, fields)
+            admission = Admission(intent.action, intent.upload_id, fields.as_mapping(), client)
+            await self.gate.admit(admission)
+        command = protocol.decode(head, intent, self.offer)
+        outcome = await self.uploads.execute(command, request.body)
+        if isinstance(outcome, Fetched):
+            return await download(outcome, fields)
+        if isinstance(outcome, Created):
+            request.upload_id = outcome.session.id
+        return protocol.encode(outcome, self.offer, lambda it: self.links.to(it, scope, fields))
+
+
+class Reply:
+    """The one answer to a request, on its way out."""
+
+    def __init__(self, request: Request, send: Send, cors: Cors) -> None:
+        self._request = request
+        self._send = send
+        self._cors = cors
+        self.status: int | None = None
+        """What was sent; None if nothing was."""
+
+    async def deliver(self, answer: ResponseHead | Download | None, receive: Receive) -> None:
+        scope = self._request.scope
+        if answer is None and "app" in scope:
+            # Starlette's middleware takes an app that answers nothing for a broken one. Nobody
+            # will read this.
+            answer = ResponseHead(logs.CLIENT_GONE)
+        try:
+            if isinstance(answer, Download):
+                await answer(scope, receive, self)
+            elif answer is not None:
+                await self._head(answer)
+        except ClientDisconnected:
+            return
+        except Exception:
+            _log.exception("The answer to %s broke off.", logs.quoted(scope["path"]))
+
+    async def _head(self, answer: ResponseHead) -> None:
+        request = self._request
+        # RFC 9110 8.6: in an answer to HEAD, a Content-Length is that of the answer to GET, which
+        # we do not know here; and a 204 MUST NOT have any.
+        is_head = request.scope["method"] == "HEAD"
+        body = b"" if is_head else answer.body
+        headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers]
+        if not is_head and answer.status not in _NO_CONTENT:
+            headers.append((b"content-length", str(len(body)).encode("ascii")))
+        is_http_1 = request.scope["http_version"].startswith("1")
+        if is_http_1 and (answer.closes or self._awaits_continue()):
+            headers.append((b"connection", b"close"))
+        await self({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
+
+    def _awaits_continue(self) -> bool:
+        """Whether the client holds a body back that we do not want any more.
+
+        Not every server copes: uvicorn takes the next request on the connection for that body.
+        """
+        return "expect" in self._request.fields and not self._request.body.asked
+
+    async def __call__(self, message: Message) -> None:
+        """Send, with the CORS fields that belong to every answer.
+
+        :raises ClientDisconnected: nobody is there any more
+        """
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            cors = self._cors.headers(self._request.scope["method"], self._request.fields)
+            message["headers"] = [*message["headers"], *cors]
+        try:
+            await self._send(message)
+        except OSError as error:  # ASGI: "the server should raise [...] a subclass of OSError"
+            raise ClientDisconnected from error
