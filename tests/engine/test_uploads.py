@@ -37,6 +37,7 @@ from tusjumbo.errors import (
     StaleCommit,
     StorageFailed,
     StorageFull,
+    StorageLost,
     SystemFailure,
     TusJumboError,
     UploadLocked,
@@ -568,6 +569,19 @@ async def test_an_expired_upload_is_gone_even_before_the_sweep() -> None:
     bench.now = 18.0
     await bench.uploads.execute(Inspect(upload_id))
     bench.now = 19.0
+    with pytest.raises(UploadNotFound):
+        await bench.uploads.execute(Inspect(upload_id))
+
+
+async def test_an_upload_whose_bytes_are_lost_is_gone() -> None:
+    bench = Bench()
+    upload_id = await bench.create()
+    await bench.append(upload_id, 0, b"abc")
+    del bench.store.files[upload_id]
+    script = Script([b"def"])
+    with pytest.raises(StorageLost):
+        await bench.append(upload_id, 3, source=script)
+    assert script.reads == 0
     with pytest.raises(UploadNotFound):
         await bench.uploads.execute(Inspect(upload_id))
 

@@ -27,6 +27,7 @@ from tusjumbo.errors import (
     Refusal,
     ServerClosing,
     StaleCommit,
+    StorageLost,
     SystemFailure,
     UploadNotFound,
     UploadUnfinished,
@@ -35,7 +36,13 @@ from tusjumbo.notice import Notice
 from tusjumbo.ports import Catalog, Clock, Locker, Source, Store
 from tusjumbo.sessions import commands, ids, outcomes, rules
 from tusjumbo.sessions.commands import Append, Content, Create, Fetch, Inspect, Terminate
-from tusjumbo.sessions.events import BytesReceived, Ending, UploadCreated, UploadTerminated
+from tusjumbo.sessions.events import (
+    BytesReceived,
+    Ending,
+    UploadAbandoned,
+    UploadCreated,
+    UploadTerminated,
+)
 from tusjumbo.sessions.session import Phase, UploadSession
 
 _log = logging.getLogger("tusjumbo")
@@ -111,7 +118,11 @@ class Uploads:
         async with self.locker.hold(command.id, self.patience) as lease:
             session = await self._load(command.id)
             take = rules.decide(session, command, self.limits)
-            session = await self._receive(session, take, command.content, source, lease.asked)
+            try:
+                session = await self._receive(session, take, command.content, source, lease.asked)
+            except StorageLost:
+                await self._give_up(session)
+                raise
             return outcomes.Appended(await self.finish(session))
 
     async def _inspect(self, command: Inspect) -> outcomes.Inspected:
@@ -190,6 +201,11 @@ class Uploads:
                 raise ClientDisconnected
             case _:
                 raise HandedOver(session.id)
+
+    async def _give_up(self, session: UploadSession) -> None:
+        """HEAD must not promise bytes that are lost: then clients would come back for ever."""
+        change = partial(rules.given_up, now=self.clock(), limits=self.limits)
+        self.observers.tell(UploadAbandoned(await self.catalog.update(session.id, change)))
 
     async def _discard(self, session: UploadSession) -> None:
         try:

@@ -186,7 +186,17 @@ def abandoned(session: UploadSession, now: float, limits: Limits) -> UploadSessi
 
     :raises StaleCommit: it is not open, or not expired (somebody continued it)
     """
-    if session.phase is not Phase.OPEN or not has_expired(session, now):
+    if not has_expired(session, now):
+        raise StaleCommit(session.id)
+    return given_up(session, now, limits)
+
+
+def given_up(session: UploadSession, now: float, limits: Limits) -> UploadSession:
+    """The session that cannot be continued, set aside although its time has not come.
+
+    :raises StaleCommit: it is not open
+    """
+    if session.phase is not Phase.OPEN:
         raise StaleCommit(session.id)
     return replace(
         session, phase=Phase.ABANDONED, updated_at=now, expires_at=now + limits.keep_abandoned
