@@ -1,0 +1,1 @@
+"""Tests of the server: on the real wire, with small apps."""

@@ -1,0 +1,1 @@
+"""The server that `tusjumbo serve` runs: uvicorn, with our connection class and our way to stop."""

@@ -1,0 +1,156 @@
+"""One request and its response: uvicorn's cycle, with the body kept whole to the end.
+
+uvicorn forgets what it has received when the client goes away, or copies it three times on the way
+to the app. Here the pieces of a body wait in a list, as the parser made them, and `receive` hands
+out all of them before it says http.disconnect, whatever happened meanwhile: that is the invariant.
+
+uvicorn makes its cycles itself, so `adopt` turns a new one into ours before anything runs in it.
+What HTTP/1.1 looks like on the wire stays uvicorn's business (`send`, `run_asgi`); how and when a
+connection ends is the connection's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
+from uvicorn.protocols.http import httptools_impl as stock
+from uvicorn.protocols.http.flow_control import service_unavailable
+
+from tusjumbo.notice import Notice
+from tusjumbo.server.limits import Limits
+
+CLOSE = (b"connection", b"close")
+
+
+class Connection(Protocol):
+    """What a cycle needs to know of its connection."""
+
+    limits: Limits
+    closing: Notice
+
+    @property
+    def outlet(self) -> asyncio.Transport:
+        """Where to write; closing it leaves to the connection how."""
+        ...
+
+    def read_on(self) -> None:
+        """There is room for more of the body."""
+        ...
+
+
+class UploadCycle(stock.RequestResponseCycle):
+    connection: Connection
+    length: int | None
+    """Of the body, as announced; None if it is sent in chunks."""
+    received: int
+    pieces: list[bytes]
+    """Of the body, received and not yet taken by the app; `held` bytes."""
+    held: int
+    trailers: list[tuple[bytes, bytes]]
+    """Fields after the body. Never among the headers: they come too late to decide anything."""
+    end_told: bool
+    """Whether the app has heard that the body is complete."""
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        async def cancellable(*args: Any) -> None:
+            try:
+                return await app(*args)
+            except asyncio.CancelledError:
+                # Only a stopping server cancels, when time is up: no error of the app's.
+                if not self.response_started and not self.flow.write_paused:
+                    await service_unavailable(self.scope, self.receive, self.send)
+
+        await super().run_asgi(cancellable)
+
+    # --- the body --------------------------------------------------------------------------------
+
+    def add(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.held += len(piece)
+        self.received += len(piece)
+        self.message_event.set()
+
+    def end(self) -> None:
+        self.more_body = False
+        self.message_event.set()
+
+    def hang_up(self) -> None:
+        """Nothing more will come, and nobody reads the response."""
+        self.disconnected = self.disconnected or not self.response_complete
+        self.message_event.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.waiting_for_100_continue:
+            self.waiting_for_100_continue = False
+            # RFC 9110, 10.1.1: "A server MAY omit sending a 100 (Continue) response if it has
+            # already received some or all of the content for the corresponding request."
+            if self.more_body and not self.received and not self.transport.is_closing():
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not self._has_news():
+            self.message_event.clear()
+            self.connection.read_on()
+            await self.message_event.wait()
+        if self.response_complete or not (self.pieces or self._is_whole()):
+            return {"type": "http.disconnect"}
+        body = b"".join(self.pieces)  # no copy if there is only one
+        self.pieces.clear()
+        self.held = 0
+        self.end_told = not self.more_body
+        self.connection.read_on()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def _is_whole(self) -> bool:
+        """Whether the body has come to its end, and the app does not know yet."""
+        return not self.more_body and not self.end_told
+
+    def _has_news(self) -> bool:
+        return bool(self.pieces or self._is_whole() or self.disconnected or self.response_complete)
+
+    # --- the response ----------------------------------------------------------------------------
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start" and not self.response_started:
+            message = self._opened(message)
+        await super().send(message)
+
+    def _opened(self, message: HTTPResponseStartEvent) -> HTTPResponseStartEvent:
+        """Decide, as late as possible, if the connection outlives this response, and say so."""
+        if self.more_body and self._is_refusal_costly():
+            self.keep_alive = False
+        if self.keep_alive:
+            return message
+        headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != CLOSE[0]]
+        return cast(HTTPResponseStartEvent, {**message, "headers": [*headers, CLOSE]})
+
+    def _is_refusal_costly(self) -> bool:
+        """Whether the rest of the body is too much, or too uncertain, to wait for its end."""
+        if self.waiting_for_100_continue or self.length is None:
+            # A client that was not told to continue may send the body or leave it out: what comes
+            # next on this connection could be either. And chunks may never end.
+            return True
+        return self.length - self.received > self.connection.limits.drain_size
+
+
+def adopt(
+    cycle: stock.RequestResponseCycle, connection: Connection, length: int | None
+) -> UploadCycle:
+    """Make a cycle that nothing has run in yet one of ours."""
+    if isinstance(cycle, UploadCycle):
+        return cycle
+    cycle.__class__ = UploadCycle
+    ours = cast(UploadCycle, cycle)
+    ours.connection = connection
+    ours.length = length
+    ours.received = ours.held = 0
+    ours.pieces = []
+    ours.trailers = []
+    ours.end_told = False
+    ours.transport = connection.outlet
+    ours.scope["extensions"] = {"tusjumbo": {"closing": connection.closing}}
+    if ours.scope["http_version"] == "1.0":
+        # RFC 9110, 10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0
+        # request MUST ignore that expectation."
+        ours.waiting_for_100_continue = False
+    return ours

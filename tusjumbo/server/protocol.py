@@ -1,0 +1,393 @@
+"""Our HTTP/1.1 connection: uvicorn's httptools class, with patience and manners.
+
+What it adds, for clients that send gigabytes over bad networks:
+- Bytes that arrived reach the app before the disconnect (see `cycle`).
+- Every state of a connection in which the client owes us bytes has a clock (`Wait`), so that no
+  client can hold a connection for nothing. A client that owes us nothing is never hurried.
+- A client that is still sending can read its answer: what comes is thrown away, unparsed and
+  unbuffered, for a bounded time and amount, before the socket is closed. RFC 9112, 9.6: "If a
+  server performs an immediate close of a TCP connection, there is a significant risk that the
+  client will not be able to read the last HTTP response."
+- Trailers stay out of the headers; a head has a size; an offer of HTTP/2 (Upgrade: h2c) is ignored
+  without losing the body that follows it.
+
+It must not know what is uploaded, nor any path or header of tus. httptools parses, uvicorn frames
+responses; on uvicorn's internals it relies as far as `choice` has tried them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http import httptools_impl as stock
+from uvicorn.server import ServerState
+
+from tusjumbo.server.cycle import UploadCycle, adopt
+from tusjumbo.server.deadline import Deadline
+from tusjumbo.server.limits import closing_of, limits_of
+
+
+class Wait(enum.Enum):
+    """What the client owes us, and so which clock runs."""
+
+    NOTHING = enum.auto()
+    """It is our turn."""
+    HEAD = enum.auto()
+    """A request head: the first one, or one that has begun."""
+    REQUEST = enum.auto()
+    """The next request, if it wants one (keep-alive)."""
+    BODY = enum.auto()
+    """The rest of a body that somebody may want to read."""
+    REST = enum.auto()
+    """The rest of a refused body, so that the connection can be kept."""
+    CLOSE = enum.auto()
+    """The end of the connection: it has got our last word, and we no longer listen."""
+
+
+class Refused(Exception):
+    """A message that the parser would take and we do not."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Outlet(asyncio.Transport):
+    """The transport as a cycle sees it: closing it is a wish, and the connection knows how."""
+
+    def __init__(self, protocol: UploadProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._protocol.is_leaving:
+            self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._protocol.is_leaving
+
+    def close(self) -> None:
+        self._protocol.leave()
+
+
+class UploadProtocol(stock.HttpToolsProtocol):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits = limits_of(config)
+        self.closing = closing_of(server_state)
+        self.outlet = Outlet(self)
+        self._deadline = Deadline(self.loop, self._expired)
+        self._wait = Wait.NOTHING
+        self._patience_ends = 0.0
+        self._spare = self.limits.linger_size
+        """How many more bytes may be thrown away."""
+        self._moved = False
+        """Whether any of the body has come since the clock was looked at."""
+        self._running: UploadCycle | None = None
+        """The request that the app works on. (`cycle` is the latest one; others are pipelined.)"""
+        self._incoming: UploadCycle | None = None
+        """The request whose body is being received."""
+        self._in_head = False
+        self._replaying = False
+        """Whether the parser is being told what we know already."""
+        self._length: int | None = 0
+        """Of the body of the latest message; None if it comes in chunks."""
+        self._fields_size = 0
+        self._unplaced = 0
+        """Bytes parsed that have become nothing yet: the parser may hold them."""
+
+    # --- the transport ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._settle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._deadline.cancel()
+        if self._running is not None:
+            self._running.hang_up()
+        # An app that goes on keeps its cycle, and so this connection; not the other way round.
+        self.cycle = self._running = self._incoming = None  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self._wait is Wait.CLOSE:
+            self._throw_away(len(data))
+            return
+        try:
+            self._parse(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(error.__context__ if isinstance(error.__context__, Refused) else None)
+        except Refused as refused:
+            self._refuse(refused)
+        else:
+            self._settle()
+
+    def _parse(self, data: bytes) -> None:
+        if self._unplaced > self.limits.head_size:
+            raise Refused(431, "This head has no end.")
+        self._unplaced += len(data)
+        self.parser.feed_data(data)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._deadline.cancel()
+        super().handle_websocket_upgrade()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1.
+
+        RFC 9110, 7.8: "A server MAY ignore a received Upgrade header field if it wishes to continue
+        using the current protocol". The parser believes that the message ends with its head. If it
+        has a body, a new parser is told as much of the head as makes it read that body.
+        """
+        if self._incoming is not None:
+            framing = (
+                "transfer-encoding: chunked"
+                if self._length is None
+                else f"content-length: {self._length}"
+            )
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._replaying = True
+            self.parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
+            self._replaying = False
+        self.data_received(rest)
+
+    # --- the parser ------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._replaying:
+            return
+        super().on_message_begin()
+        self._in_head = True
+        self._length = 0
+        self._fields_size = self._unplaced = 0
+
+    def on_url(self, url: bytes) -> None:
+        if self._replaying:
+            return
+        self._count_fields(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._replaying:
+            return
+        self._count_fields(len(name) + len(value))
+        if self._in_head:
+            super().on_header(name, value)
+            # The parser has checked both grammars, and refuses a message that has both.
+            if self.headers[-1][0] == b"content-length":
+                self._length = int(value)
+            elif self.headers[-1][0] == b"transfer-encoding":
+                self._length = None
+        elif self._incoming is not None:
+            self._incoming.trailers.append((name.lower(), value))
+
+    def _count_fields(self, size: int) -> None:
+        self._fields_size += size
+        if self._fields_size > self.limits.head_size:
+            raise Refused(431, f"A request head may have {self.limits.head_size} bytes here.")
+
+    def on_headers_complete(self) -> None:
+        if self._replaying:
+            return
+        before = self.cycle
+        super().on_headers_complete()
+        self._in_head = False
+        self._fields_size = self._unplaced = 0
+        if self.cycle is not before:  # else it is for WebSocket
+            self._incoming = adopt(self.cycle, self, self._length)
+
+    def _start_asgi_task(self, cycle: stock.RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = adopt(cycle, self, self._length)
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        self._unplaced = 0
+        cycle = self._incoming
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.add(body)
+        if cycle.held > self.limits.high_water:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        self._unplaced = 0
+        cycle = self._incoming
+        if cycle is None or (self.parser.should_upgrade() and self._length != 0):
+            return
+        self._incoming = None
+        cycle.end()
+
+    # --- the end of a response, and of the connection --------------------------------------------
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.is_leaving:
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        self.read_on()
+        self._settle()
+
+    def read_on(self) -> None:
+        """Read from the socket, unless there is enough to do."""
+        waiting = self._incoming
+        if self.pipeline or self.transport.is_closing():
+            return
+        if waiting is None or waiting.response_complete or waiting.held <= self.limits.high_water:
+            self.flow.resume_reading()
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._wait is Wait.CLOSE or self.transport.is_closing()
+
+    def leave(self) -> None:
+        """Close the connection, so that what was written can be read."""
+        if self.is_leaving:
+            return
+        if self._incoming or self._in_head or self.pipeline or self.flow.read_paused:
+            # The client may be sending. What it sends to a closed socket is answered with a reset,
+            # and that takes from it what it has not read yet.
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._enter(Wait.CLOSE)
+
+    def _throw_away(self, size: int) -> None:
+        self._spare -= size
+        if self._spare < 0:
+            self.transport.abort()
+        else:
+            self._start_clock()
+
+    def _refuse(self, refused: Refused | None) -> None:
+        """Have nothing more to do with what the client sends; say why, if a response is its due."""
+        status = refused.status if refused else 400
+        reason = str(refused) if refused else "Invalid HTTP request received."
+        self.logger.warning("%s", reason)
+        running = self._running
+        if running is None or running.response_complete:
+            self._answer(status, reason)
+        elif running is not self._incoming:
+            # The fault is in a later message than the one that is being answered.
+            running.keep_alive = False
+            self.pipeline.clear()
+            self.flow.pause_reading()
+            return
+        else:
+            if not running.response_started:
+                self._answer(status, reason)
+            running.hang_up()
+        self._linger()
+
+    def _answer(self, status: int, reason: str) -> None:
+        lines = [stock.STATUS_LINE[status]]
+        for name, value in self.server_state.default_headers:
+            lines += [name, b": ", value, b"\r\n"]
+        body = reason.encode()
+        lines += [
+            b"content-type: text/plain; charset=utf-8\r\n",
+            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
+            body,
+        ]
+        self.transport.write(b"".join(lines))
+
+    def shutdown(self) -> None:
+        """The server is stopping: finish what has begun, and nothing else."""
+        self.closing.give()
+        if self._wait is Wait.CLOSE:
+            self._enter(Wait.CLOSE)
+        elif (latest := self._latest()) is None or latest.response_complete:
+            self.leave()
+        else:
+            latest.keep_alive = False
+
+    # --- the clock -------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Find out what the client owes us now."""
+        wait = self._owed()
+        if wait is not self._wait:
+            self._enter(wait)
+        elif wait is Wait.REST:
+            self._start_clock()
+
+    def _owed(self) -> Wait:
+        if self._incoming is not None:
+            return Wait.REST if self._incoming.response_complete else Wait.BODY
+        latest = self._latest()
+        if latest is not None and not latest.response_complete:
+            return Wait.NOTHING
+        return Wait.HEAD if latest is None or self._in_head else Wait.REQUEST
+
+    def _latest(self) -> stock.RequestResponseCycle | None:
+        return self.cycle
+
+    def _enter(self, wait: Wait) -> None:
+        self._wait = wait
+        self._moved = False
+        if wait in (Wait.REST, Wait.CLOSE):
+            limits = self.limits
+            patience = limits.closing_linger_time if self.closing.given else limits.linger_time
+            self._patience_ends = self.loop.time() + patience
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        match self._wait:
+            case Wait.NOTHING:
+                self._deadline.clear()
+            case Wait.HEAD:
+                self._set_clock(self.limits.header_timeout)
+            case Wait.REQUEST:
+                self._deadline.set(self.loop.time() + self.timeout_keep_alive)
+            case Wait.BODY:
+                self._set_clock(self.limits.body_timeout)
+            case Wait.REST | Wait.CLOSE:
+                idle_ends = self.loop.time() + self.limits.linger_timeout
+                self._deadline.set(min(idle_ends, self._patience_ends))
+
+    def _set_clock(self, seconds: float) -> None:
+        if seconds:
+            self._deadline.set(self.loop.time() + seconds)
+        else:
+            self._deadline.clear()
+
+    def _expired(self) -> None:
+        match self._wait:
+            case Wait.HEAD if self._in_head:
+                self._refuse(Refused(408, "The request head took too long."))
+            case Wait.BODY if self._moved or self.flow.read_paused:
+                # Bytes came, or the app is not ready to take any: ask again.
+                self._moved = False
+                self._start_clock()
+            case Wait.BODY:
+                if self._running is not None:
+                    self._running.hang_up()
+                self.transport.abort()
+            case Wait.HEAD | Wait.REQUEST:
+                self.transport.close()
+            case _:
+                self.transport.abort()
