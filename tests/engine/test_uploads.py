@@ -222,6 +222,54 @@ async def test_the_holder_is_asked_to_leave_and_commits_its_prefix() -> None:
     assert await bench.all_blocks_are_back()
 
 
+@dataclass
+class Arrived:
+    """A body of which all `pieces` have arrived when somebody asks the reader to leave."""
+
+    pieces: list[bytes]
+    asks: Callable[[], object]
+    is_whole: bool = False
+    closing: Notice | None = None
+
+    async def wait(self) -> bool:
+        self.asks()
+        if not self.pieces and not self.is_whole:
+            await anyio.sleep_forever()
+        return bool(self.pieces)
+
+    def readinto(self, buffer: memoryview) -> int:
+        piece = self.pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+async def test_who_is_asked_to_leave_takes_along_what_has_arrived() -> None:
+    bench = Bench()
+    upload_id = await bench.create()
+
+    def ask() -> None:
+        bench.locker.held[upload_id].asked.give()
+
+    source = Arrived([b"abc", b"defgh", b"i"], ask)
+    append = Append(id=upload_id, at=0, content=UNKNOWN)
+    with pytest.raises(HandedOver):
+        await bench.uploads.execute(append, source)
+    assert bench.stored(upload_id) == b"abcdefghi"
+    assert await bench.all_blocks_are_back()
+
+
+async def test_who_is_asked_to_leave_when_all_has_arrived_is_done() -> None:
+    bench = Bench()
+    upload_id = await bench.create(8)
+
+    def ask() -> None:
+        bench.locker.held[upload_id].asked.give()
+
+    append = Append(id=upload_id, at=0, content=UNKNOWN)
+    await bench.uploads.execute(append, Arrived([b"abc", b"defgh"], ask, is_whole=True))
+    assert bench.session(upload_id).phase is Phase.DONE
+
+
 async def test_a_closing_server_keeps_what_arrived() -> None:
     bench = Bench()
     upload_id = await bench.create()

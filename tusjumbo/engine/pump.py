@@ -45,6 +45,10 @@ class Pace:
     checkpoint_seconds: float = 1.0
 
 
+ARRIVED = 1024 * 1024
+"""At most so many bytes are still taken from a client whose request has been asked to leave."""
+
+
 class Arrived(enum.Enum):
     """What a commit knows of the body: that it is all there, or that it may go on."""
 
@@ -127,6 +131,8 @@ class Pump:
         try:
             with self._reading:
                 self._ending = await self._read()
+            if self._ending is Ending.ASKED or self._received > self._take.start:
+                self._ending = await self._read_arrived(self._ending)
         except ClientDisconnected:
             self._ending = Ending.CUT
         except Exception as error:
@@ -157,12 +163,35 @@ class Pump:
                 if arrived < self._pace.min_rate * waited:
                     return Ending.IDLE
                 waited, arrived = 0.0, 0
-            block = await self._block_with_room()
-            count = self._source.readinto(block.room(self._take.ceiling - self._received))
-            block.filled += count
-            self._received += count
-            arrived += count
-            self._filled.set()
+            arrived += await self._take_in()
+
+    async def _read_arrived(self, ending: Ending | None) -> Ending | None:
+        """Being asked to leave: whatever has arrived is kept, and nothing is waited for.
+
+        It may even be the end. There is a limit, or a client that pours would never leave.
+        """
+        if ending not in (Ending.ASKED, Ending.CLOSING):
+            return ending
+        stop = self._received + ARRIVED
+        while self._received < stop:
+            with anyio.move_on_after(0) as patience:
+                more = await self._source.wait()
+            if patience.cancelled_caught:
+                return ending
+            if not more:
+                return Ending.END
+            if self._received == self._take.ceiling:
+                return Ending.OVER
+            await self._take_in()
+        return ending
+
+    async def _take_in(self) -> int:
+        block = await self._block_with_room()
+        count = self._source.readinto(block.room(self._take.ceiling - self._received))
+        block.filled += count
+        self._received += count
+        self._filled.set()
+        return count
 
     async def _block_with_room(self) -> Block:
         while self._filling is not None and self._filling.is_full:
