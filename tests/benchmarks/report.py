@@ -145,8 +145,8 @@ class Report:
             return ""
         return (
             f"The load generator against {LIMIT}, a sink that drops the bytes uncopied in the"
-            " kernel, in the same runs (and in each row: `busy`, the part of one core that it needed;"
-            " `queued`, the part of the time in which others had its core: noise):\n"
+            " kernel, in the same runs. In each row, busy is the part of one core that generating"
+            " took, queued the part of the time in which others had its core (noise).\n\n"
             + "\n".join(lines)
         )
 
