@@ -107,19 +107,6 @@ def test_upload(
 
 
 @BOTH
-def test_deferred_length_that_ends_on_a_chunk(
-    server: Server, proof: Proof, make_file: MakeFile, tmp_path: Path, version: int
-) -> None:
-    """The length may come with an empty PATCH at the end."""
-    file = make_file(2 * MIB)
-    options = {"uploadLengthDeferred": True, "chunkSize": MIB}
-    with _start(server, tmp_path, version, file, input="stream", options=options) as client:
-        result = client.result().succeeded()
-        assert set(result.requests[1:]) == {PATCHED}
-        proof.whole(result.path, file)
-
-
-@BOTH
 def test_metadata_comes_back_as_it_was_sent(
     server: Server, make_file: MakeFile, tmp_path: Path, version: int
 ) -> None:
