@@ -1,0 +1,101 @@
+"""The catalog's file, read and written by hand: what the catalog's own code is compared with."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from sqlite3 import Connection, Row, connect
+
+from tusjumbo.sessions.ranges import RangeSet
+from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+
+VERSION_1 = """
+    CREATE TABLE sessions (
+        id TEXT NOT NULL PRIMARY KEY,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        length INTEGER,
+        ranges TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        echo TEXT NOT NULL,
+        chunk_size INTEGER NOT NULL,
+        expires_at REAL,
+        receipt_path TEXT,
+        due_at REAL
+    );
+    CREATE INDEX sessions_by_phase ON sessions (phase, id);
+    CREATE INDEX sessions_due ON sessions (due_at, id) WHERE due_at IS NOT NULL;
+    PRAGMA user_version = 1;
+"""
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[Connection]:
+    """A connection of our own to the database, which is made if need be."""
+    with closing(connect(path, isolation_level=None, timeout=30.0)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not version:
+            connection.executescript(VERSION_1)
+        yield connection
+
+
+def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
+    with connected(path) as connection:
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                (
+                    session.id,
+                    session.created_at,
+                    session.updated_at,
+                    session.length,
+                    ",".join(f"{start}-{stop}" for start, stop in session.ranges.runs),
+                    session.phase.name.lower(),
+                    json.dumps(
+                        {
+                            key: base64.b64encode(value).decode()
+                            for key, value in session.metadata.items()
+                        }
+                    ),
+                    json.dumps(dict(session.echo)),
+                    session.chunk_size,
+                    session.expires_at,
+                    session.receipt.path if session.receipt else None,
+                    session.due_at,
+                )
+                for session in sessions
+            ),
+        )
+        connection.execute("COMMIT")
+
+
+def recorded(path: Path, upload_id: str) -> UploadSession | None:
+    with connected(path) as connection:
+        connection.row_factory = Row
+        row = connection.execute("SELECT * FROM sessions WHERE id = ?", (upload_id,)).fetchone()
+    if row is None:
+        return None
+    runs = [run.split("-") for run in row["ranges"].split(",") if run]
+    session = UploadSession(
+        id=row["id"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        length=row["length"],
+        ranges=RangeSet(tuple((int(start), int(stop)) for start, stop in runs)),
+        phase=Phase[row["phase"].upper()],
+        metadata={
+            key: base64.b64decode(value) for key, value in json.loads(row["metadata"]).items()
+        },
+        echo=json.loads(row["echo"]),
+        chunk_size=row["chunk_size"],
+        expires_at=row["expires_at"],
+        receipt=Receipt(row["receipt_path"]) if row["receipt_path"] is not None else None,
+    )
+    assert row["due_at"] == session.due_at
+    return session

@@ -1,0 +1,331 @@
+"""The catalog when the disk is full, SQLite fails, or the file is not what it should be."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.catalogs import raw
+from tusjumbo.catalogs import database
+from tusjumbo.catalogs.sqlite import SqliteCatalog
+from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull
+from tusjumbo.settings import Durability
+from tusjumbo.testing.catalogs import NEW, longer
+
+Call = Callable[[], Awaitable[object]]
+
+
+class Faults:
+    """Every connection that is opened meanwhile obeys these."""
+
+    def __init__(self) -> None:
+        self.pragma = ""
+        self.failing: dict[str, int] = {}
+        """What a statement begins with -> SQLite's error code."""
+
+    def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = _connect(*args, **kwargs, factory=self._factory())
+        if self.pragma:
+            connection.execute(self.pragma)
+        return connection
+
+    def _factory(self) -> type[sqlite3.Connection]:
+        failing = self.failing
+
+        class FailingConnection(sqlite3.Connection):
+            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+                for beginning, code in failing.items():
+                    if sql.startswith(beginning):
+                        error = sqlite3.OperationalError(f"error {code} injected")
+                        error.sqlite_errorcode = code
+                        raise error
+                return super().execute(sql, *args)
+
+        return FailingConnection
+
+
+_connect = sqlite3.connect
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    faults = Faults()
+    monkeypatch.setattr(sqlite3, "connect", faults.connect)
+    return faults
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody has left a transaction open."""
+    with raw.connected(path) as connection:
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+# --- no space ------------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_said_and_survived(
+    catalog: SqliteCatalog, path: Path, faults: Faults
+) -> None:
+    faults.pragma = "PRAGMA max_page_count = 40"
+    big = replace(NEW, metadata={"filename": b"x" * 9000})
+    created: list[str] = []
+    refused: list[StorageFull] = []
+
+    async def create(name: str) -> None:
+        try:
+            await catalog.create(replace(big, id=name))
+        except StorageFull as error:
+            refused.append(error)
+        else:
+            created.append(name)
+
+    while len(refused) < 10:
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(create, f"{len(created) + len(refused) + number:05}")
+    assert created
+    assert len({id(error) for error in refused}) == len(refused)
+    assert all(isinstance(error.__cause__, sqlite3.Error) for error in refused)
+    assert is_free(path)
+    assert [session.id for session in await catalog.listing()] == sorted(created)
+
+    assert (await catalog.update(created[0], longer)).offset == 1
+    await catalog.delete(created[1])
+    await catalog.create(replace(NEW, id="small"))
+    faults.pragma = ""
+    await catalog.aclose()
+    await catalog.create(big)
+    assert await catalog.load("a") == big
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, StorageFull),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, StorageFull),
+        (sqlite3.SQLITE_IOERR_WRITE, CatalogFailed),
+        (sqlite3.SQLITE_IOERR_FSYNC, CatalogFailed),
+        (sqlite3.SQLITE_CORRUPT, CatalogFailed),
+        (sqlite3.SQLITE_READONLY, CatalogFailed),
+    ],
+    ids=["full", "no room for the index", "write", "fsync", "corrupt", "read-only"],
+)
+@pytest.mark.parametrize("statement", ["COMMIT", "UPDATE", "BEGIN"])
+async def test_a_failed_transaction_leaves_nothing(
+    catalog: SqliteCatalog,
+    path: Path,
+    faults: Faults,
+    statement: str,
+    code: int,
+    expected: type[Exception],
+) -> None:
+    raw.plant(path, [NEW])
+    faults.failing[statement] = code
+    for _ in range(2):
+        with pytest.raises(expected) as caught:
+            await catalog.update("a", longer)
+        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+        assert await catalog.load("a") == NEW
+        assert is_free(path)
+        assert raw.recorded(path, "a") == NEW
+    faults.failing.clear()
+    assert (await catalog.update("a", longer)).offset == 1
+    assert raw.recorded(path, "a") == longer(NEW)
+
+
+async def test_everybody_hears_of_a_failed_shared_commit(
+    catalog: SqliteCatalog, path: Path, faults: Faults
+) -> None:
+    raw.plant(path, [NEW])
+    faults.failing["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
+    failures: list[CatalogFailed] = []
+
+    async def fail() -> None:
+        with pytest.raises(CatalogFailed) as caught:
+            await catalog.update("a", longer)
+        failures.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(fail)
+    assert len({id(failure) for failure in failures}) == 20
+    faults.failing.clear()
+    assert await catalog.load("a") == NEW
+    assert (await catalog.update("a", longer)).offset == 1
+
+
+async def test_a_failed_read_is_said_and_survived(
+    catalog: SqliteCatalog, path: Path, faults: Faults
+) -> None:
+    raw.plant(path, [NEW])
+    faults.failing["SELECT"] = sqlite3.SQLITE_IOERR_READ
+    calls: list[Call] = [lambda: catalog.load("a"), catalog.listing, lambda: catalog.due(1.0, 1)]
+    for call in calls:
+        with pytest.raises(CatalogFailed) as caught:
+            await call()
+        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+    with pytest.raises(CatalogFailed):
+        await catalog.update("a", longer)
+    faults.failing.clear()
+    assert await catalog.load("a") == NEW
+
+
+async def test_somebody_who_keeps_the_database_busy(
+    catalog: SqliteCatalog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 0.05)
+    raw.plant(path, [NEW])
+    with raw.connected(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        calls: list[Call] = [lambda: catalog.update("a", longer), lambda: catalog.delete("a")]
+        for call in calls:
+            with pytest.raises(CatalogFailed) as caught:
+                await call()
+            assert "locked" in str(caught.value.__cause__)
+        assert await catalog.load("a") == NEW
+    assert (await catalog.update("a", longer)).offset == 1
+
+
+# --- a file that is not as it should be ----------------------------------------------------------
+
+
+async def test_a_file_that_is_no_database(catalog: SqliteCatalog, path: Path) -> None:
+    await catalog.create(NEW)
+    await catalog.aclose()
+    good = path.read_bytes()
+    path.write_bytes(b"no database at all " * 1000)
+    calls: list[Call] = [lambda: catalog.load("a"), lambda: catalog.update("a", longer)]
+    for call in calls:
+        with pytest.raises(CatalogFailed) as caught:
+            await call()
+        assert isinstance(caught.value.__cause__, sqlite3.DatabaseError)
+    path.write_bytes(good)
+    assert await catalog.load("a") == NEW
+    assert (await catalog.update("a", longer)).offset == 1
+
+
+async def test_a_damaged_page(catalog: SqliteCatalog, path: Path) -> None:
+    await catalog.create(NEW)
+    await catalog.aclose()
+    good = path.read_bytes()
+    path.write_bytes(good[:4096] + b"\xff" * (len(good) - 4096))
+    with pytest.raises(CatalogFailed):
+        await catalog.load("a")
+    with pytest.raises(CatalogFailed):
+        await catalog.update("a", longer)
+    path.write_bytes(good)
+    assert (await catalog.update("a", longer)).offset == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ranges = '5-3'",
+        "ranges = '0-5,'",
+        "phase = 'unheard of'",
+        "metadata = 'no json'",
+        "metadata = '[]'",
+        'metadata = \'{"filename": "no base64!"}\'',
+        "metadata = '{\"filename\": 7}'",
+        "echo = '{'",
+        "echo = '7'",
+    ],
+)
+async def test_a_row_that_nobody_can_read(catalog: SqliteCatalog, path: Path, damage: str) -> None:
+    raw.plant(path, [NEW, replace(NEW, id="b")])
+    with raw.connected(path) as connection:
+        connection.execute(f"UPDATE sessions SET {damage} WHERE id = 'a'")
+    with pytest.raises(CatalogFailed) as caught:
+        await catalog.load("a")
+    assert isinstance(caught.value.__cause__, (ValueError, TypeError, AttributeError))
+    with pytest.raises(CatalogFailed):
+        await catalog.update("a", longer)
+    assert (await catalog.update("b", longer)).offset == 1
+    assert await catalog.delete("a") is True
+
+
+async def test_a_directory_that_cannot_be_made(path: Path) -> None:
+    path.write_text("in the way")
+    catalog = SqliteCatalog(path / "catalog.sqlite3", Durability.COMMIT)
+    calls: list[Call] = [lambda: catalog.load("a"), lambda: catalog.create(NEW)]
+    for call in calls:
+        with pytest.raises(CatalogFailed) as caught:
+            await call()
+        assert isinstance(caught.value.__cause__, (OSError, sqlite3.Error))
+    path.unlink()
+    await catalog.create(NEW)
+    await catalog.aclose()
+
+
+async def test_a_database_that_cannot_be_shared() -> None:
+    catalog = SqliteCatalog(Path(":memory:"), Durability.OS)
+    with pytest.raises(ConfigurationError, match=r"^upload_dir: .*\bshare\b.*$"):
+        await catalog.listing()
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+def schema(path: Path) -> tuple[int, set[tuple[str, ...]]]:
+    with raw.connected(path) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    return version, {tuple(" ".join(str(part).split()) for part in row) for row in rows}
+
+
+async def test_version_1_is_what_it_always_was(catalog: SqliteCatalog, path: Path) -> None:
+    await catalog.listing()
+    raw.plant(path.with_name("by hand"), [])
+    assert schema(path) == schema(path.with_name("by hand"))
+
+
+@pytest.mark.parametrize("version", [len(database.STEPS) + 1, 1 << 30, -1])
+async def test_a_newer_version_is_left_alone(
+    catalog: SqliteCatalog, path: Path, version: int
+) -> None:
+    raw.plant(path, [NEW])
+    with raw.connected(path) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+        calls: list[Call] = [
+            lambda: catalog.load("a"),
+            lambda: catalog.update("a", longer),
+            catalog.listing,
+        ]
+        for call in calls:
+            with pytest.raises(ConfigurationError, match=rf"^upload_dir: .*{version}.*$"):
+                await call()
+        assert connection.execute("PRAGMA user_version").fetchone() == (version,)
+        connection.execute("PRAGMA user_version = 1")
+    assert await catalog.load("a") == NEW
+
+
+async def test_an_older_version_is_brought_up_to_date(
+    catalog: SqliteCatalog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw.plant(path, [NEW])
+    steps = [*database.STEPS, ["ALTER TABLE sessions ADD COLUMN colour TEXT"], ["no SQL"]]
+    monkeypatch.setattr(database, "STEPS", steps)
+    calls: list[Call] = [lambda: catalog.load("a"), lambda: catalog.update("a", longer)]
+    for call in calls:
+        with pytest.raises(CatalogFailed):
+            await call()
+    assert is_free(path)
+    assert schema(path)[0] == 1
+    assert "colour" not in str(schema(path))
+
+    steps[-1] = ["UPDATE sessions SET colour = 'grey'"]
+    assert await catalog.load("a") == NEW
+    assert schema(path)[0] == 3
+    with raw.connected(path) as connection:
+        assert connection.execute("SELECT id, colour FROM sessions").fetchall() == [("a", "grey")]

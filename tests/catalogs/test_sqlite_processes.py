@@ -1,0 +1,100 @@
+"""Many processes at one catalog, and processes that are killed in the middle."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.catalogs import raw
+from tests.faults.campaign import CAMPAIGN
+from tusjumbo.settings import Durability
+from tusjumbo.testing.catalogs import NEW
+
+
+@contextmanager
+def process(
+    deed: str, path: Path, durability: Durability, *more: str
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.catalogs.worker", deed, str(path), durability.value]
+    with subprocess.Popen(
+        [*command, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def is_sound(path: Path) -> bool:
+    with raw.connected(path) as connection:
+        found: list[tuple[str]] = connection.execute("PRAGMA integrity_check").fetchall()
+    return found == [("ok",)]
+
+
+def test_processes_that_start_together_lose_nothing(path: Path, durability: Durability) -> None:
+    names = [f"b{number}" for number in range(4)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(process("join", path, durability, name)) for name in names]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        assert not path.exists()
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        said = [
+            int(line) for worker in workers for line in worker.communicate(timeout=60)[0].split()
+        ]
+        assert [worker.returncode for worker in workers] == [0] * 4
+    assert sorted(said) == list(range(1, 201))
+    session = raw.recorded(path, "a")
+    assert session is not None
+    assert (session.offset, session.updated_at) == (200, 200.0)
+    assert all(raw.recorded(path, name) for name in names)
+    assert is_sound(path)
+
+
+@pytest.mark.campaign
+def test_a_killed_process_leaves_the_old_row_or_the_new(path: Path, durability: Durability) -> None:
+    raw.plant(path, [NEW])
+    chance = random.Random(7)
+    for _ in range(8 * CAMPAIGN):
+        with process("lengthen", path, durability, "100000") as worker:
+            assert worker.stdout is not None
+            for _ in range(chance.randrange(1, 60)):
+                said = int(worker.stdout.readline())
+            worker.kill()
+            for line in worker.stdout:
+                said = int(line) if line.endswith("\n") else said
+        session = raw.recorded(path, "a")
+        assert session is not None
+        assert said <= session.offset <= said + 1
+        assert session.updated_at == session.offset
+        assert is_sound(path)
+
+
+def test_a_forked_child_opens_its_own(path: Path, durability: Durability) -> None:
+    raw.plant(path, [NEW])
+    with process("fork", path, durability) as parent:
+        said, _ = parent.communicate(timeout=60)
+        assert parent.returncode == 0
+    lines = said.splitlines()
+    assert sorted(lines) == [
+        "before 1",
+        "child 1",
+        "child 2",
+        "parent 1",
+        "parent 3",
+        "status 0",
+    ]
+    session = raw.recorded(path, "a")
+    assert session is not None
+    assert session.offset == 3
+    assert is_sound(path)

@@ -1,0 +1,88 @@
+"""Other processes at the same catalog: `python -m tests.catalogs.worker DEED PATH DURABILITY …`.
+
+Each does its deed and says what it has done, a line at a time, when it is done for good.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from tusjumbo.catalogs.sqlite import SqliteCatalog
+from tusjumbo.sessions.session import UploadSession
+from tusjumbo.settings import Durability
+
+NEW = UploadSession(id="a", created_at=1.0, updated_at=0.0)
+
+
+def say(*what: object) -> None:
+    """One line, in one piece, at once."""
+    sys.stdout.write(" ".join(map(str, what)) + "\n")
+    sys.stdout.flush()
+
+
+def counted(session: UploadSession) -> UploadSession:
+    """One byte more, and said so in two columns."""
+    stop = session.offset + 1
+    return replace(session, ranges=session.ranges.add(0, stop), updated_at=float(stop))
+
+
+async def lengthen(catalog: SqliteCatalog, times: int) -> None:
+    """Change one session again and again, saying how far it is each time."""
+    for _ in range(times):
+        say((await catalog.update("a", counted)).offset)
+    await catalog.aclose()
+
+
+async def join(catalog: SqliteCatalog, name: str) -> None:
+    """Be told to go, record a session, and lengthen everybody's."""
+    say("ready")
+    sys.stdin.readline()
+    await catalog.create(replace(NEW, id=name))
+    with suppress(ValueError):  # somebody else was first
+        await catalog.create(NEW)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(lengthen, catalog, 10)
+
+
+async def once(catalog: SqliteCatalog) -> int:
+    return (await catalog.update("a", counted)).offset
+
+
+async def load(catalog: SqliteCatalog) -> int:
+    return (await catalog.load("a")).offset
+
+
+def fork(catalog: SqliteCatalog) -> None:
+    """Use the catalog, fork, use it in the child and then in the parent."""
+    anyio.run(load, catalog)
+    say("before", anyio.run(once, catalog))
+    child = os.fork()
+    say("child" if not child else "parent", anyio.run(load, catalog))
+    if child:
+        _, status = os.waitpid(child, 0)
+        say("status", status)
+    say("child" if not child else "parent", anyio.run(once, catalog))
+    # No aclose: both leave as a process without a lifespan does, with all that happens at exit.
+
+
+def main() -> None:
+    deed, path, durability, *more = sys.argv[1:]
+    catalog = SqliteCatalog(Path(path), Durability(durability))
+    match deed:
+        case "lengthen":
+            anyio.run(lengthen, catalog, int(more[0]))
+        case "join":
+            anyio.run(join, catalog, more[0])
+        case "fork":
+            fork(catalog)
+
+
+if __name__ == "__main__":
+    main()
