@@ -180,9 +180,12 @@ def _extensions(url: str) -> frozenset[str] | None:
 _MOUNTED = """\
 import sys
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from tusjumbo import TusJumbo
 port, directory = sys.argv[1:]
-app = TusJumbo(upload_dir=directory, base_url="/files", durability="os")
+uploads = TusJumbo(upload_dir=directory, durability="os")
+app = Starlette(routes=[Mount("/files", uploads)], lifespan=uploads.lifespan)
 uvicorn.run(app, port=int(port), log_level="error", access_log=False)
 """
 
@@ -190,9 +193,7 @@ uvicorn.run(app, port=int(port), log_level="error", access_log=False)
 def _serve(durability: str, port: int, uploads: Path) -> list[str]:
     return [
         sys.executable,
-        "-c",
-        "from tusjumbo.cli import main; main()",
-        "serve",
+        *("-m", "tusjumbo", "serve"),
         f"--port={port}",
         f"--upload-dir={uploads}",
         f"--durability={durability}",
