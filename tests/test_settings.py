@@ -199,9 +199,12 @@ def test_min_rate_needs_a_time_to_be_averaged_over() -> None:
         UploadSettings(min_rate=Size(1), body_timeout=Duration(0))
 
 
-@pytest.mark.parametrize("path", ["/", "/files", "/files/", "/a/b.c~d_e-f/"])
-def test_base_paths(path: str) -> None:
-    assert ServerSettings(base_path=path).base_path == path
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("/", "/"), ("/files", "/files/"), ("/files/", "/files/"), ("/a/b.c~d_e-f/", "/a/b.c~d_e-f/")],
+)
+def test_base_paths_end_with_a_slash(written: str, path: str) -> None:
+    assert ServerSettings(base_path=written).base_path == path
 
 
 @pytest.mark.parametrize("url", ["", "/", "/files", "https://host.example/files/", "http://h:8/"])

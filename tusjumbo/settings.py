@@ -214,6 +214,7 @@ class ServerSettings:
                 f"{self.base_path!r} is not a path like /files/ (letters, digits and ._~-)",
                 setting="base_path",
             )
+        object.__setattr__(self, "base_path", self.base_path.rstrip("/") + "/")
         if self.tls_certificate and not self.tls_key:
             raise ConfigurationError("needs tls_key as well", setting="tls_certificate")
         if self.tls_key and not self.tls_certificate:

@@ -167,16 +167,15 @@ def _gather(flags: dict[str, Any]) -> dict[str, Given]:
 @_taking(*OPTIONS)
 def serve(**flags: Any) -> int:
     """Take uploads until Ctrl-C or SIGTERM."""
-    from tusjumbo.cli.serving import run  # a quarter of a second that the other commands save
-
     given = _gather(flags)
     upload = sources.build(UploadSettings, given)
     server = sources.build(ServerSettings, given)
+    from tusjumbo.cli.serving import run  # a quarter of a second that a wrong setting need not wait
+
     try:
-        run(upload, server)
+        return run(upload, server)
     except ConfigurationError as error:
         raise sources.located(error, given) from error
-    return 0
 
 
 _JSON = Annotated[

@@ -101,12 +101,15 @@ def strangers(environment: Mapping[str, str]) -> Iterator[str]:
     known = {option.variable for option in OPTIONS} | {CONFIG_VARIABLE}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            yield f"{name}: there is no such setting{_meant(name, known)}; it has no effect"
+            meant = _meant(name, known, beyond=len(PREFIX))
+            yield f"{name}: there is no such setting{meant}; it has no effect"
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
-    return f" (did you mean {near[0]}?)" if near else ""
+def _meant(name: str, known: Iterable[str], beyond: int = 0) -> str:
+    """A guess, in parentheses; `beyond` characters are what all names begin with."""
+    likely = {other[beyond:]: other for other in known}
+    near = difflib.get_close_matches(name[beyond:], likely, n=1)
+    return f" (did you mean {likely[near[0]]}?)" if near else ""
 
 
 def build(kind: type[Settings], given: Mapping[str, Given]) -> Settings:
