@@ -44,7 +44,8 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise ConfigurationError(f"host: {host!r} is no address here ({error})") from error
+        problem = f"{host!r} is no address here ({error})"
+        raise ConfigurationError(problem, setting="host") from error
     sockets: list[socket.socket] = []
     try:
         # Without repetitions: /etc/hosts may name an address twice.
@@ -61,9 +62,8 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for one in sockets:
             one.close()
-        raise ConfigurationError(
-            f"port: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)})"
-        ) from error
+        problem = f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)})"
+        raise ConfigurationError(problem, setting="port") from error
     return sockets
 
 
@@ -83,7 +83,8 @@ def _bound_unix(path: Path) -> Iterator[socket.socket]:
             made = _identity(path)
         except OSError as error:
             reason = error.strerror or error
-            raise ConfigurationError(f"unix_socket: cannot listen on {path} ({reason})") from error
+            problem = f"cannot listen on {path} ({reason})"
+            raise ConfigurationError(problem, setting="unix_socket") from error
         try:
             yield one
         finally:
@@ -99,14 +100,15 @@ def _clear(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigurationError(f"unix_socket: {path} is there already, and no socket")
+        problem = f"{path} is there already, and no socket"
+        raise ConfigurationError(problem, setting="unix_socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise ConfigurationError(f"unix_socket: another server listens on {path}")
+    raise ConfigurationError(f"another server listens on {path}", setting="unix_socket")
 
 
 def _identity(path: Path) -> tuple[int, int]:

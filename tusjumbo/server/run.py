@@ -96,6 +96,5 @@ def _check_certificate(server: ServerSettings) -> None:
         )
     except OSError as error:
         reason = error.strerror or error
-        raise ConfigurationError(
-            f"tls_certificate: cannot use {server.tls_certificate} with {server.tls_key} ({reason})"
-        ) from error
+        problem = f"cannot use {server.tls_certificate} with {server.tls_key} ({reason})"
+        raise ConfigurationError(problem, setting="tls_certificate") from error
