@@ -123,10 +123,10 @@ class Server:
         assert ended is None, f"the server ended with {ended}"
         return LISTENING.search(self.said) is not None
 
-    def stop(self, within: float = DEADLINE) -> int:
-        """SIGTERM, and the exit code; the server has `within` seconds."""
+    def stop(self, within: float = DEADLINE, by: signal.Signals = signal.SIGTERM) -> int:
+        """A signal, and the exit code; the server has `within` seconds."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(by)
         code = self._process.wait(within)
         self._process = None
         return code
