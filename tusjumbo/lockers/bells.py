@@ -15,7 +15,7 @@ import errno
 import os
 import secrets
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from anyio.lowlevel import EventLoopToken
@@ -42,19 +42,29 @@ class Bell:
         self._directory = directory
         self._process = os.getpid()
         self._closing = False
-        os.mkfifo(directory / self.name, 0o600)
-        # Open for writing too, or reading would end whenever the last asker closes it.
-        self._file = os.open(directory / self.name, os.O_RDWR | os.O_CLOEXEC)
-        flocks.inherited.add(self._file)
-        self._thread = threading.Thread(target=self._listen, name="tusjumbo bell", daemon=True)
-        self._thread.start()
+        path = directory / self.name
+        with ExitStack() as undo:
+            os.mkfifo(path, 0o600)
+            undo.callback(os.unlink, path)
+            # Opening a FIFO waits for the other side, unless told not to; and without a writer of
+            # our own, reading would not wait between two askers.
+            self._reader = flocks.open_file(path, os.O_RDONLY | os.O_NONBLOCK)
+            undo.callback(flocks.close_file, self._reader)
+            self._writer = flocks.open_file(path, os.O_WRONLY | os.O_NONBLOCK)
+            undo.callback(flocks.close_file, self._writer)
+            os.set_blocking(self._reader, True)
+            self._thread = threading.Thread(target=self._listen, name="tusjumbo bell", daemon=True)
+            self._thread.start()
+            undo.pop_all()
 
     def close(self) -> None:
-        """End the thread, soon, and remove the FIFO. Does nothing in a forked child."""
+        """End the thread, soon, and remove the FIFO. Once only; does nothing in a forked child."""
         if self._process != os.getpid():
             return
         self._closing = True
-        ring(self._directory, self.name, "")
+        with suppress(BlockingIOError):  # so full that the thread is awake anyway
+            os.write(self._writer, b"\n")
+        flocks.close_file(self._writer)
         with suppress(OSError):
             os.unlink(self._directory / self.name)
 
@@ -64,12 +74,15 @@ class Bell:
 
     def _listen(self) -> None:
         while not self._closing:
-            for upload_id in os.read(self._file, _CAPACITY).decode("ascii", "replace").split("\n"):
-                lease, loop = self.leases.get(upload_id, (None, None))
-                if lease is not None and loop is not None and not lease.asked.given:
-                    post(loop, lease.asked.give)
-        flocks.inherited.discard(self._file)
-        os.close(self._file)
+            rings = os.read(self._reader, _CAPACITY).decode("ascii", "replace")
+            for upload_id in rings.split("\n"):
+                if held := self.leases.get(upload_id):
+                    self._ask(*held)
+        flocks.close_file(self._reader)
+
+    def _ask(self, lease: Lease, loop: EventLoopToken) -> None:
+        if not lease.asked.given:
+            post(loop, lease.asked.give)
 
 
 def ring(directory: Path, name: str, upload_id: str) -> bool:

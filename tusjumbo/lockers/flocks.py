@@ -17,8 +17,32 @@ from pathlib import Path
 with suppress(ImportError):  # Windows has none; FileLocker says so
     import fcntl
 
-inherited: set[int] = set()
+_inherited: set[int] = set()
 """Open files that a forked child must close, or a lock would outlive the parent that held it."""
+
+
+def open_file(path: Path, flags: int) -> int:
+    """`os.open`, but for this process alone: neither exec nor fork passes it on."""
+    file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    _inherited.add(file)
+    return file
+
+
+def close_file(file: int) -> None:
+    # In this order: a child forked in between has one file too many, not one of somebody else's.
+    _inherited.discard(file)
+    os.close(file)
+
+
+def _close_inherited() -> None:
+    for file in _inherited:
+        with suppress(OSError):
+            os.close(file)
+    _inherited.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
 
 
 class FileLock:
@@ -34,8 +58,7 @@ class FileLock:
         """
         while not self.held:
             if self._file is None:
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                inherited.add(self._file)
+                self._file = open_file(self.path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -82,16 +105,4 @@ class FileLock:
     def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            inherited.discard(file)
-            os.close(file)
-
-
-def _close_inherited() -> None:
-    for file in inherited:
-        with suppress(OSError):
-            os.close(file)
-    inherited.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
+            close_file(file)

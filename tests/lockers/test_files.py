@@ -1,0 +1,345 @@
+"""FileLocker within one process; `test_processes` has the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import random
+import shutil
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.lowlevel import current_token
+
+from tests.harness.wire import poll
+from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
+from tusjumbo.lockers.bells import Bell, ring
+from tusjumbo.lockers.files import FileLocker
+from tusjumbo.lockers.flocks import FileLock
+from tusjumbo.lockers.memory import MemoryLocker
+from tusjumbo.testing.lockers import PATIENT, LockerContract, given, is_free, polite, wait_in_line
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "on first use"
+
+
+@pytest.fixture
+async def locker(directory: Path) -> AsyncIterator[FileLocker]:
+    locker = FileLocker(directory)
+    yield locker
+    await locker.aclose()
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+class TestFileLocker(LockerContract):
+    """Every test also shows that nothing is left in the directory."""
+
+    @pytest.fixture
+    def locker(self, directory: Path) -> FileLocker:
+        return FileLocker(directory)
+
+    @pytest.fixture
+    def rival(self, directory: Path) -> FileLocker:
+        return FileLocker(directory)
+
+    @pytest.fixture(autouse=True)
+    async def nothing_is_left(
+        self, locker: FileLocker, rival: FileLocker, directory: Path
+    ) -> AsyncIterator[None]:
+        yield
+        await locker.aclose()
+        await rival.aclose()
+        assert names(directory) == []
+
+
+class TestFileLockerAmongTasks(TestFileLocker):
+    """The same locker on both sides."""
+
+    @pytest.fixture
+    def rival(self, locker: FileLocker) -> FileLocker:
+        return locker
+
+
+async def test_files_are_there_while_they_are_wanted(locker: FileLocker, directory: Path) -> None:
+    assert not directory.exists()
+    async with locker.hold("a", PATIENT):
+        async with locker.attempt("b"):
+            assert [name for name in names(directory) if "bell" not in name] == ["a.lock", "b.lock"]
+        for path in directory.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (bell,) = directory.iterdir()
+    assert bell.is_fifo()
+    await locker.aclose()
+    assert names(directory) == []
+
+
+@pytest.mark.parametrize("left", ["a.lock", "a.turn"])
+@pytest.mark.parametrize("text", ["", "x" * 37, "\xff"], ids=["empty", "dead bell", "garbage"])
+async def test_what_a_killed_process_left_hinders_nobody(
+    locker: FileLocker, directory: Path, left: str, text: str
+) -> None:
+    async with locker.attempt("another"):
+        (directory / left).write_text(text, "latin-1")
+        assert await is_free(locker, "a")
+        assert not (directory / left).exists()
+        (directory / left).write_text(text, "latin-1")
+        async with locker.hold("a", PATIENT) as lease:
+            assert not lease.asked.given
+        assert not (directory / left).exists()
+
+
+def test_opening_tidies_the_directory(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    old = time.time() - 3600
+    alive, held = Bell(directory), FileLock(directory / "held.lock")
+    assert held.lock()
+    for name in ("a.lock", "b.turn"):
+        (directory / name).touch()
+    for name in ("dead.bell", "young.bell"):
+        os.mkfifo(directory / name)
+    (directory / "else.where").touch()
+    for name in names(directory):
+        if name != "young.bell":
+            os.utime(directory / name, (old, old))
+
+    async def open_it() -> None:
+        locker = FileLocker(directory)
+        async with locker.attempt("c"):
+            found = set(names(directory))
+        await locker.aclose()
+        assert {alive.name, "held.lock", "young.bell", "else.where", "c.lock"} < found
+        assert len(found) == 6  # and its own bell
+
+    anyio.run(open_it)
+    held.unlock()
+    alive.close()
+    alive.join()
+
+
+async def test_a_lock_file_removed_by_hand_harms_one_holder_only(
+    locker: FileLocker, directory: Path
+) -> None:
+    rival, third = FileLocker(directory), FileLocker(directory)
+    first = locker.hold("a", PATIENT)
+    await first.__aenter__()
+    (directory / "a.lock").unlink()
+    async with rival.hold("a", PATIENT):
+        await first.__aexit__(None, None, None)
+        assert not await is_free(third, "a")
+    assert await is_free(third, "a")
+    for each in (rival, third):
+        await each.aclose()
+
+
+async def test_a_waiter_is_not_overtaken(locker: FileLocker, directory: Path) -> None:
+    """A process that takes the lock again and again lets one in that polls for it."""
+    rival = FileLocker(directory)
+    came = anyio.Event()
+
+    async def come() -> None:
+        async with rival.hold("a", PATIENT):
+            came.set()
+
+    holds = 0
+    async with anyio.create_task_group() as tasks:
+        while not came.is_set():
+            async with locker.hold("a", PATIENT) as lease:
+                holds += 1
+                if holds == 1:
+                    tasks.start_soon(come)
+                await given(lease) if holds == 1 else await anyio.sleep(0.0001)
+    assert holds <= 3
+    await rival.aclose()
+
+
+async def test_the_turn_is_nobodys_after_an_impatient_waiter(
+    locker: FileLocker, directory: Path
+) -> None:
+    rival = FileLocker(directory)
+    async with locker.hold("a", PATIENT):
+        with pytest.raises(UploadLocked):
+            async with rival.hold("a", 0.05):
+                raise AssertionError("two holders")
+        assert not (directory / "a.turn").exists()
+    await rival.aclose()
+
+
+async def test_noise_in_a_bell_is_ignored(locker: FileLocker, directory: Path) -> None:
+    rival = FileLocker(directory)
+    async with anyio.create_task_group() as tasks:
+        lease = await tasks.start(polite, locker, "a")
+        (bell,) = directory.glob("*.bell")
+        for noise in ("", "b", "\n\n", "a b", "A", "x" * 3000):
+            assert ring(directory, bell.name, noise)
+        async with rival.attempt("b"), rival.hold("c", PATIENT):
+            assert not lease.asked.given
+        async with rival.hold("a", PATIENT):
+            assert lease.asked.given
+    await rival.aclose()
+
+
+async def test_without_a_bell_a_waiter_waits(locker: FileLocker, directory: Path) -> None:
+    rival = FileLocker(directory)
+    async with anyio.create_task_group() as tasks:
+        async with locker.hold("a", PATIENT) as lease:
+            for bell in directory.glob("*.bell"):
+                bell.unlink()
+            await tasks.start(wait_in_line, rival, "a")
+            with anyio.fail_after(PATIENT):
+                while not (directory / "a.turn").exists():
+                    await anyio.sleep(0.001)
+        assert not lease.asked.given
+    await rival.aclose()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_lease_whose_loop_is_over_does_not_hurt_the_bell(directory: Path, backend: str) -> None:
+    directory.mkdir(parents=True)
+    bell = Bell(directory)
+
+    async def live(name: str) -> None:
+        async with MemoryLocker().hold("a", PATIENT) as lease:
+            bell.leases[name] = (lease, current_token())
+            if name == "alive":
+                for rung in ("dead", "alive"):
+                    ring(directory, bell.name, rung)
+                await given(lease)
+
+    anyio.run(live, "dead", backend=backend)
+    anyio.run(live, "alive", backend=backend)
+    assert not bell.leases["dead"][0].asked.given
+    bell.close()
+    bell.join()
+
+
+def test_a_bell_that_cannot_be_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(RuntimeError):
+        Bell(tmp_path)
+    assert os.listdir("/proc/self/fd") == before
+    assert names(tmp_path) == []
+
+
+async def test_a_removed_directory_does_not_hinder_the_end(directory: Path) -> None:
+    locker = FileLocker(directory)
+    async with locker.hold("a", PATIENT):
+        shutil.rmtree(directory)
+    with pytest.raises(StorageFailed):
+        await is_free(locker, "a")
+    await locker.aclose()
+    assert await is_free(locker, "a")
+    await locker.aclose()
+
+
+def test_a_forgotten_locker_closes_its_bell(directory: Path) -> None:
+    locker = FileLocker(directory)
+    assert anyio.run(is_free, locker, "a")
+    assert len(names(directory)) == 1
+    del locker
+    gc.collect()
+    assert names(directory) == []
+
+
+FULL = [errno.ENOSPC, errno.EDQUOT]
+FAILED = [errno.EACCES, errno.EIO, errno.EROFS, errno.EMFILE]
+UNSUPPORTED = [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP]
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        *((number, StorageFull) for number in FULL),
+        *((number, StorageFailed) for number in FAILED),
+        *((number, ConfigurationError) for number in UNSUPPORTED),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
+@pytest.mark.parametrize("call", ["open", "mkfifo", "mkdir"])
+async def test_system_errors_are_named(
+    locker: FileLocker,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    number: int,
+    error: type[Exception],
+) -> None:
+    def fail(path: object, *args: object, **kwargs: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        for take in (locker.hold("a", PATIENT), locker.attempt("a")):
+            with pytest.raises(error) as caught:
+                await take.__aenter__()
+            assert str(directory) not in str(caught.value)
+    assert await is_free(locker, "a")
+    assert [name for name in names(directory) if not name.endswith(".bell")] == []
+
+
+async def test_a_full_disk_does_not_keep_from_holding(
+    locker: FileLocker, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    rival = FileLocker(directory)
+    async with locker.hold("a", PATIENT):
+        assert not await is_free(rival, "a")
+    assert await is_free(rival, "a")
+    await rival.aclose()
+
+
+async def test_systems_without_fifos_get_a_readable_line(
+    locker: FileLocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "mkfifo")
+    for take in (locker.hold("a", PATIENT), locker.attempt("a")):
+        with pytest.raises(ConfigurationError, match=r"^upload_dir: .* worker process$"):
+            await take.__aenter__()
+
+
+def test_asyncios_own_cancellation_leaves_no_lock(directory: Path) -> None:
+    """Task.cancel() knows no shields: once, or twice in a row, at any moment of a hold."""
+    dice = random.Random(2)
+
+    async def come(locker: FileLocker) -> None:
+        async with locker.hold("a", PATIENT):
+            await asyncio.sleep(dice.uniform(0.0, 0.002))
+
+    async def scene() -> None:
+        lockers = FileLocker(directory), FileLocker(directory)
+        for number in range(150):
+            tasks = [asyncio.create_task(come(lockers[index % 2])) for index in range(3)]
+            for task in tasks:
+                await asyncio.sleep(dice.uniform(0.0, 0.001))
+                task.cancel()
+                if number % 2:
+                    await asyncio.sleep(dice.choice((0.0, 0.0001)))
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for locker in lockers:
+            async with locker.hold("a", PATIENT):
+                pass
+            await locker.aclose()
+
+    asyncio.run(scene())
+    poll(lambda: names(directory) == [], PATIENT, "locks are left")
