@@ -63,9 +63,13 @@ class Browser:
         body: bytes | Sequence[Message] | None = None,
         *,
         on_send: Callable[[Message], Awaitable[None]] | None = None,
+        on_silence: Callable[[], None] = lambda: None,
         **scope: Any,
     ) -> Answer:
-        """`body`: bytes come with a Content-Length, messages as they are, chunked unless told."""
+        """`body`: bytes come with a Content-Length, messages as they are, chunked unless told.
+
+        `on_silence` is called when the app waits for more than there is.
+        """
         lines = [*self.headers.items(), *_pairs(headers)]
         if isinstance(body, bytes):
             lines.append(("content-length", str(len(body))))
@@ -82,6 +86,7 @@ class Browser:
             answer.asked_first = answer.asked_first or not answer.status
             await anyio.lowlevel.checkpoint()
             if not script:
+                on_silence()
                 await finished.wait()
                 return GONE
             return script.pop(0)
@@ -126,10 +131,10 @@ class Browser:
         return await self.ask("HEAD", path, [*T.items(), *_pairs(headers)])
 
     async def patch(
-        self, path: str, at: int, body: bytes | list[Message], headers: Lines = (), **scope: Any
+        self, path: str, at: int, body: bytes | list[Message], headers: Lines = (), **more: Any
     ) -> Answer:
         own = {**T, "Upload-Offset": str(at), "Content-Type": OFFSET_STREAM}
-        return await self.ask("PATCH", path, [*own.items(), *_pairs(headers)], body, **scope)
+        return await self.ask("PATCH", path, [*own.items(), *_pairs(headers)], body, **more)
 
     async def delete(self, path: str) -> Answer:
         return await self.ask("DELETE", path, T)

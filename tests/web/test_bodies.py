@@ -138,14 +138,51 @@ async def test_gone_at_the_end_of_a_body_of_unknown_size() -> None:
         await body.wait()
 
 
-async def test_cancelled_wait_loses_nothing() -> None:
-    sending, receiving = anyio.create_memory_object_stream[Message](1)
-    async with sending, receiving:
-        body = Body(scope(), receiving.receive)
-        with anyio.move_on_after(0):
+class SafeServer:
+    """Its `receive` has a piece in hand for a moment, and puts it back when cancelled."""
+
+    is_cancel_safe = True
+
+    def __init__(self) -> None:
+        self.messages = [piece(b"hel"), piece(b"lo"), END]
+
+    async def receive(self) -> Message:
+        await anyio.sleep(0)
+        return self.messages.pop(0)
+
+
+async def test_a_cancelled_wait_loses_nothing() -> None:
+    body = Body(scope(), SafeServer().receive)
+    for _ in range(2):
+        with anyio.move_on_after(0) as patience:
             await body.wait()
-        await sending.send(piece(b"hello", more=False))
-        assert await drained(body) == b"hello"
+        assert patience.cancelled_caught
+    assert await drained(body) == b"hello"
+
+
+class LossyServer:
+    """As `SafeServer`, but what it has in hand is lost: Starlette's BaseHTTPMiddleware."""
+
+    def __init__(self) -> None:
+        self.messages = [piece(b"one"), piece(b"two"), piece(b"three"), END]
+
+    async def receive(self) -> Message:
+        message = self.messages.pop(0)
+        await anyio.sleep(0)
+        return message
+
+
+async def test_nothing_is_read_across_a_gap() -> None:
+    server = LossyServer()
+    body = Body(scope(), server.receive)
+    assert await body.wait()
+    body.readinto(memoryview(bytearray(3)))
+    for _ in range(2):
+        with anyio.move_on_after(0) as patience:
+            await body.wait()
+        assert patience.cancelled_caught
+    assert len(server.messages) == 2
+    assert body.taken == 3
 
 
 def test_closing() -> None:

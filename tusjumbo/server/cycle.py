@@ -41,6 +41,8 @@ class Connection(Protocol):
 
 
 class UploadCycle(stock.RequestResponseCycle):
+    is_cancel_safe = True
+    """A cancelled `receive` has taken nothing. The web room (`tusjumbo.web.bodies`) looks here."""
     connection: Connection
     length: int | None
     """Of the body, as announced; None if it is sent in chunks."""

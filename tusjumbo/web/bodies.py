@@ -4,14 +4,19 @@ Invariant: `receive()` is not called before the engine asks for the first byte. 
 `Expect: 100-continue` at that moment, so it is what makes "100 Continue" a yes.
 
 A piece is copied once, into the buffer of whoever asks, and nothing else is held: one piece at
-most waits here. A cancelled `wait` has either received nothing or keeps the piece for the next
-one, as far as the server's own `receive()` is cancel-safe.
+most waits here.
+
+Not every `receive()` may be cancelled: Starlette's BaseHTTPMiddleware loses the piece that it has
+in hand, and what comes next would be stored in its place. So after a cancelled `wait` nothing more
+arrives here, unless `receive` belongs to an object that says `is_cancel_safe` (our own server's).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+import anyio
 
 from tusjumbo.errors import ClientDisconnected
 from tusjumbo.notice import Notice
@@ -45,10 +50,23 @@ def announced(scope: Scope, fields: Fields) -> int | None:
 class Body:
     """One request's body. `announced` is its size if the head tells it."""
 
-    __slots__ = ("_announced", "_gone", "_over", "_piece", "_receive", "asked", "closing", "taken")
+    __slots__ = (
+        "_announced",
+        "_gone",
+        "_is_safe",
+        "_is_torn",
+        "_over",
+        "_piece",
+        "_receive",
+        "asked",
+        "closing",
+        "taken",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self._is_safe = getattr(getattr(receive, "__self__", None), "is_cancel_safe", False)
+        self._is_torn = False
         self._announced: int | None = None
         self._piece = _NOTHING
         self._over = False
@@ -66,8 +84,12 @@ class Body:
 
     async def wait(self) -> bool:
         while not self._piece and not self._over:
+            if self._is_torn:
+                await anyio.sleep_forever()
             self.asked = True
+            self._is_torn = not self._is_safe
             message = await self._receive()
+            self._is_torn = False
             if message["type"] == "http.disconnect":
                 self._over = self._gone = True
             else:
