@@ -6,6 +6,7 @@ It says on stdout what happens to it, a word per line, so that a test can wait f
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -94,6 +95,15 @@ async def fork(locker: FileLocker, upload_id: str) -> None:
     say("parent left")
 
 
+async def fork_idle(locker: FileLocker, upload_id: str) -> None:
+    """Hold the upload; the child only lives on."""
+    async with locker.hold(upload_id, PATIENT):
+        if not os.fork():
+            say(f"child {os.getpid()}")
+            signal.pause()
+        await anyio.sleep_forever()
+
+
 async def child_of_a_holder(locker: FileLocker, upload_id: str) -> None:
     say(f"child {os.getpid()}")
     async with locker.hold(upload_id, PATIENT) as lease:
@@ -104,7 +114,7 @@ async def child_of_a_holder(locker: FileLocker, upload_id: str) -> None:
     await anyio.sleep_forever()
 
 
-ROLES = {role.__name__: role for role in (polite, stubborn, visit, count, write, fork)}
+ROLES = {role.__name__: role for role in (polite, stubborn, visit, count, write, fork, fork_idle)}
 
 
 async def main(directory: str, role: str, *rest: str) -> None:
