@@ -313,9 +313,10 @@ async def test_a_client_below_the_minimum_rate_is_given_up() -> None:
     with pytest.raises(BodyTimeout):
         await bench.append(upload_id, 0, *drip)
     assert 0 < bench.session(upload_id).offset < 100
-    patient = Bench(pace=replace(PACE, idle=0.05, min_rate=1))
-    upload_id = await patient.create(10)
-    await patient.append(upload_id, 0, *[step for _ in range(10) for step in (b"x", 0.01)])
+    # One second without a byte is far more than a busy machine needs for its next turn.
+    patient = Bench(pace=replace(PACE, idle=1.0, min_rate=1))
+    upload_id = await patient.create(24)
+    await patient.append(upload_id, 0, *[step for _ in range(24) for step in (b"x", 0.05)])
     assert patient.session(upload_id).phase is Phase.DONE
 
 

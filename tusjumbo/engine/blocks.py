@@ -8,6 +8,8 @@ block comes back.
 
 from __future__ import annotations
 
+import mmap
+
 import anyio
 from anyio.lowlevel import RunVar
 
@@ -18,7 +20,7 @@ class Block:
     __slots__ = ("_memory", "filled")
 
     def __init__(self, size: int) -> None:
-        self._memory = memoryview(bytearray(size))
+        self._memory = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self.filled = 0
 
     @property

@@ -131,8 +131,9 @@ class Pump:
         try:
             with self._reading:
                 self._ending = await self._read()
-            if self._ending is Ending.ASKED or self._received > self._take.start:
-                self._ending = await self._read_arrived(self._ending)
+            if self._keeps_arrived():
+                with anyio.CancelScope() as self._reading:
+                    self._ending = await self._read_arrived()
         except ClientDisconnected:
             self._ending = Ending.CUT
         except Exception as error:
@@ -142,8 +143,15 @@ class Pump:
                 silence()
 
     def _leave(self, ending: Ending) -> None:
-        self._ending = self._ending or ending
-        self._reading.cancel()
+        if self._ending is None:
+            self._ending = ending
+            self._reading.cancel()
+
+    def _keeps_arrived(self) -> bool:
+        # A closing server does not begin a body: a client that waits for "100 Continue" gets none.
+        begun = self._received > self._take.start
+        asked = self._ending is Ending.ASKED or (self._ending is Ending.CLOSING and begun)
+        return asked and self._failure is None
 
     async def _read(self) -> Ending:
         waited = 0.0
@@ -165,25 +173,23 @@ class Pump:
                 waited, arrived = 0.0, 0
             arrived += await self._take_in()
 
-    async def _read_arrived(self, ending: Ending | None) -> Ending | None:
-        """Being asked to leave: whatever has arrived is kept, and nothing is waited for.
+    async def _read_arrived(self) -> Ending | None:
+        """Asked to leave: whatever has arrived is kept, and nothing is waited for.
 
         It may even be the end. There is a limit, or a client that pours would never leave.
         """
-        if ending not in (Ending.ASKED, Ending.CLOSING):
-            return ending
         stop = self._received + ARRIVED
         while self._received < stop:
             with anyio.move_on_after(0) as patience:
                 more = await self._source.wait()
             if patience.cancelled_caught:
-                return ending
+                break
             if not more:
                 return Ending.END
             if self._received == self._take.ceiling:
                 return Ending.OVER
             await self._take_in()
-        return ending
+        return self._ending
 
     async def _take_in(self) -> int:
         block = await self._block_with_room()
