@@ -68,7 +68,7 @@ def served(
     http: type[asyncio.Protocol] = OURS,
     loop: str = "asyncio",
     tls: Certificate | None = None,
-    keep_alive: int = 5,
+    keep_alive: float = 5,
     **options: Any,
 ) -> Iterator[Served]:
     config = UploadConfig(

@@ -18,7 +18,9 @@ responses; on uvicorn's internals it relies as far as `choice` has tried them ou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import ssl
 from typing import Any
 
 import httptools
@@ -114,12 +116,21 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._receive_decrypted()
         super().connection_lost(exc)
         self._deadline.cancel()
         if self._running is not None:
             self._running.hang_up()
         # An app that goes on keeps its cycle, and so this connection; not the other way round.
         self.cycle = self._running = self._incoming = None  # type: ignore[assignment]
+
+    def _receive_decrypted(self) -> None:
+        """Take what TLS has held back because reading was paused: a reset would lose it."""
+        tls: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
+        if tls is not None:
+            with contextlib.suppress(ssl.SSLError):  # "want read": that was all
+                while data := tls.read(1 << 18):
+                    self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         if self._wait is Wait.CLOSE:
@@ -188,7 +199,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._replaying:
             return
-        self._count_fields(len(name) + len(value))
+        self._count_fields(len(name) + len(value) + 4)  # with colon, space and line end
         if self._in_head:
             super().on_header(name, value)
             # The parser has checked both grammars, and refuses a message that has both.
@@ -271,6 +282,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
             self.transport.close()
 
     def _linger(self) -> None:
+        if self.transport.is_closing():
+            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
@@ -304,6 +317,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._linger()
 
     def _answer(self, status: int, reason: str) -> None:
+        if self.transport.is_closing():
+            return
         lines = [stock.STATUS_LINE[status]]
         for name, value in self.server_state.default_headers:
             lines += [name, b": ", value, b"\r\n"]

@@ -81,7 +81,7 @@ class UploadServer(uvicorn.Server):
         tasks = list(self.server_state.tasks)
         if not tasks:
             return
-        _logger.warning("Stopping with %d requests still running.", len(tasks))
+        _logger.warning("Time is up: cancelling requests (%d).", len(tasks))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=GRACE)
