@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import threading
+
+import anyio
+import pytest
+
+from tusjumbo.hop import Hop
+
+DEADLINE = 20.0
+
+
+async def test_work_is_done_in_another_thread_with_its_arguments() -> None:
+    def work(number: int, *, word: str) -> tuple[int, str, int]:
+        return number, word, threading.get_ident()
+
+    number, word, thread = await Hop(1)(work, 1, word="a")
+    assert (number, word) == (1, "a")
+    assert thread != threading.get_ident()
+
+
+async def test_what_work_raises_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await Hop(1)(lambda: 1 // 0)
+
+
+class Rooms:
+    """Work that says how many are at it at once, and goes on when told."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.inside = 0
+        self.most = 0
+        self._mutex = threading.Lock()
+
+    def work(self) -> None:
+        with self._mutex:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        assert self.go_on.wait(DEADLINE)
+        with self._mutex:
+            self.inside -= 1
+
+
+async def until_inside(rooms: Rooms, count: int) -> None:
+    with anyio.fail_after(DEADLINE):
+        while rooms.inside < count:
+            await anyio.sleep(0.001)
+
+
+async def test_no_more_than_its_tokens_work_at_once() -> None:
+    hop, rooms = Hop(3), Rooms()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(hop, rooms.work)
+        await until_inside(rooms, 3)
+        rooms.go_on.set()
+    assert rooms.most == 3
+
+
+async def test_one_hop_does_not_take_the_threads_of_another() -> None:
+    slow, quick, rooms = Hop(1), Hop(1), Rooms()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow, rooms.work)
+        tasks.start_soon(slow, rooms.work)
+        await until_inside(rooms, 1)
+        with anyio.fail_after(DEADLINE):
+            assert await quick(lambda: "done") == "done"
+        rooms.go_on.set()
+
+
+async def test_a_cancelled_caller_waits_for_work_that_has_begun() -> None:
+    hop, rooms = Hop(1), Rooms()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hop, rooms.work)
+        await until_inside(rooms, 1)
+        tasks.cancel_scope.cancel()
+        threading.Timer(0.02, rooms.go_on.set).start()
+    assert rooms.inside == 0
+
+
+async def test_a_cancelled_caller_does_not_begin() -> None:
+    hop, rooms = Hop(1), Rooms()
+    begun: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hop, rooms.work)
+        await until_inside(rooms, 1)
+        with anyio.move_on_after(0.01) as scope:
+            await hop(begun.append, "begun")
+        rooms.go_on.set()
+    assert scope.cancelled_caught
+    assert begun == []
+
+
+@pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("trio", "asyncio", "trio")], ids=str)
+def test_a_hop_works_in_one_event_loop_after_another(backends: tuple[str, ...]) -> None:
+    hop = Hop(1)
+
+    async def twice() -> int:
+        return await hop(lambda: 1) + await hop(lambda: 1)
+
+    for backend in backends:
+        assert anyio.run(twice, backend=backend) == 2
+
+
+def test_each_event_loop_has_its_own_tokens() -> None:
+    hop, rooms = Hop(1), Rooms()
+
+    async def work() -> None:
+        await hop(rooms.work)
+
+    async def other_loop() -> None:
+        await until_inside(rooms, 1)
+        await hop(rooms.go_on.set)
+
+    first = threading.Thread(target=anyio.run, args=(work,))
+    first.start()
+    anyio.run(other_loop)
+    first.join()
+    assert rooms.inside == 0
