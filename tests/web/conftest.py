@@ -29,7 +29,7 @@ async def serve(upload_dir: Path, clock: Clock) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         def make(**options: Any) -> TusJumbo:
-            quick = {"durability": "os", "sweep_every": 0}
+            quick = {"durability": "os", "sweep_every": 0, "body_timeout": 10}
             tus = TusJumbo(**{"upload_dir": upload_dir, "clock": clock, **quick, **options})
             stack.push_async_callback(tus.house.aclose)
             return tus
