@@ -20,7 +20,9 @@ class Block:
     __slots__ = ("_memory", "filled")
 
     def __init__(self, size: int) -> None:
-        self._memory = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        # Pages of a mapping cost nothing until they are used; a bytearray is zeroed at once, and
+        # slow uploads, which fill kilobytes of a block, would make a whole pool resident.
+        self._memory = memoryview(mmap.mmap(-1, size, access=mmap.ACCESS_COPY))
         self.filled = 0
 
     @property
