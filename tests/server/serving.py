@@ -92,7 +92,8 @@ def served(
     thread.start()
     running = Served(server, endpoint, thread, exit_codes)
     try:
-        poll(lambda: server.started, PATIENCE, "the server does not start")
+        poll(lambda: server.started or exit_codes, PATIENCE, "the server does not start")
+        assert server.started, "the server does not start"
         yield running
     finally:
         server.should_exit = server.force_exit = True

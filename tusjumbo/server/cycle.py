@@ -35,6 +35,11 @@ class Connection(Protocol):
         """Where to write; closing it leaves to the connection how."""
         ...
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the next response is to be the last."""
+        ...
+
     def read_on(self) -> None:
         """There is room for more of the body."""
         ...
@@ -119,7 +124,7 @@ class UploadCycle(stock.RequestResponseCycle):
 
     def _opened(self, message: HTTPResponseStartEvent) -> HTTPResponseStartEvent:
         """Decide, as late as possible, if the connection outlives this response, and say so."""
-        if self.more_body and self._is_refusal_costly():
+        if self.connection.is_ending or (self.more_body and self._is_refusal_costly()):
             self.keep_alive = False
         if self.keep_alive:
             return message

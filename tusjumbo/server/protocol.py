@@ -253,6 +253,9 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.is_leaving:
             return
+        if self.is_ending:
+            self.leave()
+            return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         self.read_on()
@@ -265,6 +268,10 @@ class UploadProtocol(stock.HttpToolsProtocol):
             return
         if waiting is None or waiting.response_complete or waiting.held <= self.limits.high_water:
             self.flow.resume_reading()
+
+    @property
+    def is_ending(self) -> bool:
+        return self.closing.given and not self.pipeline
 
     @property
     def is_leaving(self) -> bool:
@@ -337,8 +344,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
             self._enter(Wait.CLOSE)
         elif (latest := self._latest()) is None or latest.response_complete:
             self.leave()
-        else:
-            latest.keep_alive = False
 
     # --- the clock -------------------------------------------------------------------------------
 
