@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tusjumbo.sessions.ranges import RangeSet
 
-SIZE = 64
+SIZE = 12
 
 Spans = list[tuple[int, int]]
 
