@@ -43,6 +43,8 @@ def links(form: str = "path", proxies: tuple[str, ...] = FRIENDS, base_url: str 
         pytest.param("/files/", "/files", b"/files/", Place("/files", "/"), id="mounted, slash"),
         pytest.param("/files", "/files", b"/files", Place("/files", ""), id="mounted, no slash"),
         pytest.param("/abc", "/files", b"/files/abc", Place("/files", "/abc"), id="older ASGI"),
+        pytest.param("/b/c", "/a/b", None, Place("/a/b", "/c"), id="mounted in older ASGI"),
+        pytest.param("/bc/d", "/a/b", None, Place("/a/b", "/bc/d"), id="similar to a mount"),
         pytest.param("/filesystem", "/files", None, Place("/files", "/filesystem"), id="similar"),
         pytest.param("/files/abc", "/files/", None, Place("/files", "/abc"), id="slash at root"),
         pytest.param("/abc", "/", None, Place("", "/abc"), id="root is a slash"),
@@ -97,6 +99,7 @@ def test_to(base_url: str, form: str, root_path: str, expected: str | None) -> N
         pytest.param(["host: user@a"], id="user"),
         pytest.param(["host: a", "host: b"], id="two"),
         pytest.param(["host: \xe4"], id="not ASCII"),
+        pytest.param(["host: .."], id="dots"),
         pytest.param(["host: a:b"], id="port of letters"),
     ],
 )

@@ -36,7 +36,7 @@ _PORTS = {"http": "80", "https": "443"}
 _IN_PATH = "/!$&'()*+,;=:@~"
 """What RFC 3986 lets a path contain besides letters, digits and `-._`."""
 
-_HOST = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_HOST = re.compile(r"([A-Za-z0-9_~-][A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _DOTS = r"(?:\.|%2[eE]){1,2}(?:/|$)"
 _PREFIX = re.compile(rf"(?:/(?!{_DOTS})[A-Za-z0-9._{_IN_PATH[1:]}%-]+)+/?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -60,16 +60,19 @@ class Place:
 def place(scope: Scope) -> Place:
     """What of the path is the way to us, and what is ours.
 
-    ASGI: "root_path: The root path this application is mounted at"; whether `path` includes it
-    has been told both ways, so we look.
+    ASGI: "root_path: The root path this application is mounted at". Whether `path` includes it has
+    been told both ways, and where a server does not include its own part, a framework adds that of
+    its mounts to both. So we look for as much of its end as there is.
     """
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
-    if root:
-        if path == root or path.startswith(root + "/"):
-            return Place(root, path[len(root) :])
-        return Place(root, path)
-    return Place(_cut_off(path, scope.get("raw_path") or b""), path)
+    if not root:
+        return Place(_cut_off(path, scope.get("raw_path") or b""), path)
+    for match in re.finditer("/", root):
+        end = root[match.start() :]
+        if path == end or path.startswith(end + "/"):
+            return Place(root, path[len(end) :])
+    return Place(root, path)
 
 
 def _cut_off(path: str, raw: bytes) -> str:
