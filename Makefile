@@ -12,6 +12,8 @@ CAMPAIGN ?= 20
 # command:Debian packages, for the tests
 TOOLS := cc:gcc,libc6-dev curl:curl node:nodejs npm:npm openssl:openssl strace:strace
 CLIENTS := tests/clients/js
+NGINX := .cache/nginx/usr/sbin/nginx
+READY = $(VENV)/.test tools $(CLIENTS)/node_modules/.tusjumbo-stamp $(NGINX)
 
 MAY_APT = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 APT = apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
@@ -37,13 +39,13 @@ help:
 serve: $(VENV)/.serve
 	@exec $(BIN)/tusjumbo serve $(ARGS)
 
-test: $(VENV)/.test tools $(CLIENTS)/node_modules/.tusjumbo-stamp
+test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-soak: $(VENV)/.test tools $(CLIENTS)/node_modules/.tusjumbo-stamp
+soak: $(READY)
 	TUSJUMBO_CAMPAIGN=$(CAMPAIGN) $(BIN)/python -m pytest --timeout 7200 $(ARGS) \
 		$$(grep -rl --include='test_*.py' 'import CAMPAIGN' tests)
 
@@ -85,6 +87,16 @@ $(CLIENTS)/node_modules/.tusjumbo-stamp: $(CLIENTS)/package-lock.json | tools
 	@echo "Installing tus-js-client in $(CLIENTS) ..."
 	@cd $(CLIENTS) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@printf %s "$$(sha256sum $< | cut -c-64)" >$@
+
+# Unpacked, not installed: a test is no reason to start a web server on somebody's machine.
+$(NGINX): | tools
+	@mkdir -p $(@D) && cd .cache && \
+	if command -v nginx >/dev/null; then ln -sf "$$(command -v nginx)" nginx/usr/sbin/nginx; \
+	elif command -v apt-get >/dev/null; then \
+		{ apt-get download -qq nginx 2>/dev/null || \
+			{ $(MAY_APT) && apt-get update -qq && apt-get download -qq nginx 2>/dev/null; }; } && \
+		dpkg-deb -x nginx_*.deb nginx && rm nginx_*.deb; \
+	else echo "A test of the README will fail without nginx." >&2; fi
 
 tools:
 	@missing=$$(for tool in $(TOOLS); do \

@@ -1,0 +1,320 @@
+"""The README is executed: every fenced block of it, and the table of settings is the real one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.harness.process import ROOT, START_DEADLINE, Server, free_port
+from tests.harness.wire import DEADLINE, Endpoint, Tus, poll
+from tusjumbo.cli.reference import BEGIN, END, inserted
+from tusjumbo.cli.sources import build, gather
+from tusjumbo.settings import ServerSettings, UploadSettings
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+URL = "http://127.0.0.1:8080"
+CLIENTS = ROOT / "tests" / "clients" / "js" / "node_modules"
+NODE_TIME = 120
+
+BLOCKS: dict[str, list[str]] = {}
+for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
+    BLOCKS.setdefault(language, []).append(text)
+
+# A Debian package that was unpacked by `make test`, or the one that is installed.
+NGINX = ROOT / ".cache" / "nginx" / "usr" / "sbin" / "nginx"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("TUSJUMBO_", "MAKE"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(name="server")
+def _server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "uploads", "--behind-proxy", "127.0.0.0/8") as server:
+        yield server
+
+
+def _at(server: Server, block: str) -> str:
+    """The block, speaking to this server."""
+    assert URL in block
+    return block.replace(URL, f"http://{server.endpoint.host}:{server.endpoint.port}")
+
+
+def test_every_block_is_executed_by_a_test_below() -> None:
+    counts = {language: len(blocks) for language, blocks in BLOCKS.items()}
+    assert counts == {
+        "sh": 2,
+        "bash": 2,
+        "js": 1,
+        "html": 1,
+        "python": 2,
+        "toml": 1,
+        "nginx": 1,
+    }
+
+
+def test_the_table_of_settings_is_the_real_one() -> None:
+    assert inserted(README) == README, "run `make readme`"
+    assert inserted(f"a {BEGIN} old {END} b").count("`max-size`") == 1
+    with pytest.raises(ValueError, match="the document needs"):
+        inserted(f"{END} {BEGIN}")
+
+
+def test_the_files_it_speaks_of_are_there() -> None:
+    for path in re.findall(r"`((?:tests|tusjumbo)/[\w/.]+)`", README):
+        assert (ROOT / path).exists(), path
+
+
+# --- the two commands ----------------------------------------------------------------------------
+
+
+@pytest.mark.wire
+def test_make_serve(tmp_path: Path) -> None:
+    assert BLOCKS["sh"] == ["make serve\n", "make test\n"]
+    said = tmp_path / "said"
+    environment = os.environ | {
+        "TUSJUMBO_PORT": "0",
+        "TUSJUMBO_UPLOAD_DIR": str(tmp_path / "data"),
+        # Whoever runs the tests has what `make serve` would install.
+        "MAKEFLAGS": "--old-file=.venv/.serve --old-file=.venv/bin/pip",
+    }
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(
+            ["bash", "-c", BLOCKS["sh"][0]],
+            cwd=ROOT,
+            stdout=out,
+            env=environment,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            poll(lambda: "curl" in said.read_text(), START_DEADLINE, "it does not listen")
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+    assert "Stopped" in said.read_text()
+
+
+def test_make_test_is_this(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "-C", ROOT, "test"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commands = ("ruff check .", "ruff format --check .", "mypy", "python -m pytest ")
+    assert [command for command in commands if command not in done.stdout] == []
+
+
+# --- bash ----------------------------------------------------------------------------------------
+
+
+def _bash(script: str, **environment: str) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PATH": path} | environment,
+        text=True,
+        check=True,
+        timeout=DEADLINE * 3,
+    ).stdout
+
+
+@pytest.mark.wire
+def test_curl_and_then_a_look_at_it(server: Server) -> None:
+    said = _bash(_at(server, BLOCKS["bash"][0]))
+    assert "upload-offset: 6" in said.lower()
+    assert said.endswith("hello world")
+    assert (server.directory / "completed" / "hello.txt").read_bytes() == b"hello world"
+
+    said = _bash(BLOCKS["bash"][1], TUSJUMBO_UPLOAD_DIR=str(server.directory))
+    assert re.search(r"^jumbo_\w+  done +11 B +11 B +100% .* hello.txt$", said, re.MULTILINE)
+    assert f"file               {server.directory}/completed/hello.txt\n" in said
+    assert "0 failed." in said
+
+
+# --- tus-js-client -------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path: Path) -> Path:
+    """A directory in which the published tus-js-client can be imported."""
+    assert (CLIENTS / "tus-js-client-4").is_dir(), "make test installs tus-js-client"
+    modules = tmp_path / "node" / "node_modules"
+    modules.mkdir(parents=True)
+    for package in CLIENTS.iterdir():
+        name = "tus-js-client" if package.name == "tus-js-client-4" else package.name
+        (modules / name).symlink_to(package)
+    return modules.parent
+
+
+def _run_node(directory: Path, script: str, *arguments: str, code: int = 0) -> str:
+    (directory / "upload.mjs").write_text(script)
+    done = subprocess.run(
+        ["node", "--preserve-symlinks", "upload.mjs", *arguments],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=NODE_TIME,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+@pytest.mark.wire
+def test_node_and_again_after_it_was_interrupted(server: Server, node: Path) -> None:
+    content = hashlib.shake_128(b"tusjumbo").digest(24 << 20)
+    (node / "film.mp4").write_bytes(content)
+    script = _at(server, BLOCKS["js"][0])
+    progress = "console.log(`${sent} of ${size} bytes`)"
+    assert progress in script
+    dying = script.replace(progress, "sent > size / 2 && process.exit(9)")
+
+    _run_node(node, dying, "film.mp4", code=9)
+    said = _run_node(node, script, "film.mp4")
+    assert "finished: http://127.0.0.1" in said
+    assert not said.startswith("0 of")
+    assert [path.name for path in (server.directory / "completed").iterdir()] == ["film.mp4"]
+    assert (server.directory / "completed" / "film.mp4").read_bytes() == content
+    sessions = _bash("tusjumbo list --json", TUSJUMBO_UPLOAD_DIR=str(server.directory))
+    assert len(sessions.splitlines()) == 1
+
+
+PAGE = """
+const file = Object.assign(Buffer.from('hello world'), { name: 'a b.txt', type: 'text/plain' })
+globalThis.document = {
+  querySelector: (name) => ({
+    addEventListener: (event, listener) => listener({ name, event, target: { files: [file] } }),
+  }),
+}
+"""
+
+
+@pytest.mark.wire
+def test_the_page_with_a_stand_in_for_the_browser(server: Server, node: Path) -> None:
+    (script,) = re.findall(r"<script type=\"module\">(.*?)</script>", BLOCKS["html"][0], re.DOTALL)
+    (url,) = re.findall(r"from '(https://.*)'", script)
+    version = json.loads((CLIENTS / "tus-js-client-4" / "package.json").read_text())["version"]
+    assert url.endswith(f"/tus-js-client@{version}")
+    local = _at(server, script).replace(url, "tus-js-client")
+    said = _run_node(node, local.replace("document.", PAGE + "document.", 1))
+    assert "100 %" in said
+    assert "finished: http://127.0.0.1" in said
+    assert (server.directory / "completed" / "a b.txt").read_bytes() == b"hello world"
+
+
+# --- python --------------------------------------------------------------------------------------
+
+
+def _application(block: str) -> Any:
+    space: dict[str, Any] = {}
+    exec(block, space)
+    return space["app"]
+
+
+def _upload(client: TestClient, path: str, **headers: str) -> int:
+    sent = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "5",
+        "Upload-Metadata": "filename YS50eHQ=",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    return client.post(path, headers=sent | headers, content=b"hello").status_code
+
+
+def test_fastapi() -> None:
+    with TestClient(_application(BLOCKS["python"][0])) as client:
+        assert _upload(client, "/files") == _upload(client, "/files/") == 201
+        assert client.get("/docs").status_code == 200
+    assert Path("data/completed/a.txt").read_bytes() == b"hello"
+
+
+def test_starlette_with_a_gate_and_an_observer(capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(_application(BLOCKS["python"][1])) as client:
+        assert _upload(client, "/files") == 401
+        assert _upload(client, "/files", Authorization="Bearer secret") == 201
+    assert capsys.readouterr().out == "a.txt is here: completed/a.txt\n"
+
+
+# --- configuration -------------------------------------------------------------------------------
+
+
+def test_toml() -> None:
+    Path("tusjumbo.toml").write_text(BLOCKS["toml"][0])
+    given = gather({}, {})
+    assert len(given) == len(BLOCKS["toml"][0].splitlines())
+    assert build(ServerSettings, given).port == 9000
+    assert build(UploadSettings, given).max_size == 5 * 1024**3
+
+
+@pytest.fixture(name="proxy")
+def _proxy(server: Server, tmp_path: Path) -> Iterator[Endpoint]:
+    """The README's nginx in front of the server."""
+    nginx = str(NGINX) if NGINX.exists() else shutil.which("nginx")
+    assert nginx is not None, "make test fetches nginx"
+    port = free_port()
+    block = _at(server, BLOCKS["nginx"][0]).replace("listen 80;", f"listen 127.0.0.1:{port};")
+    home = tmp_path / "nginx"
+    home.mkdir()
+    temporary = "".join(
+        f"{name}_temp_path {home}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (home / "nginx.conf").write_text(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr;\n"
+        f"events {{}} http {{ access_log off;\n{temporary}{block} }}"
+    )
+    command = [nginx, "-p", str(home), "-c", "nginx.conf", "-e", "stderr"]
+    with subprocess.Popen(command) as process:
+        try:
+            endpoint = Endpoint("127.0.0.1", port)
+            poll(lambda: _answers(endpoint), DEADLINE, "nginx does not answer")
+            yield endpoint
+        finally:
+            process.terminate()
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    try:
+        endpoint.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.wire
+def test_behind_nginx_a_cut_request_keeps_what_had_arrived(server: Server, proxy: Endpoint) -> None:
+    tus = Tus(proxy)
+    path = tus.create(10_000_000)
+    with tus.begin_patch(path, 0, 10_000_000) as wire:
+        wire.send(bytes(5_000_000))
+    # A HEAD would ask the request to stop, while nginx still passes on what it has.
+    poll(lambda: " received: " in server.log, DEADLINE, "nginx does not pass on the end")
+    offset = int(tus.head(path)["Upload-Offset"])
+    assert offset > 5_000_000 - 65536
+    tus.patch(path, offset, bytes(10_000_000 - offset)).expect(204)
+    assert tus.head(path)["Upload-Offset"] == "10000000"
+
+
+@pytest.mark.wire
+def test_behind_nginx_the_server_knows_who_asks_and_where(server: Server, proxy: Endpoint) -> None:
+    with proxy.connect() as wire:
+        wire.request("GET", "/files/nothing", {"X-Forwarded-For": "192.0.2.7"}).expect(404)
+    poll(lambda: "192.0.2.7 GET '/files/nothing' 404" in server.log, DEADLINE, "no access log")
