@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tusjumbo.sessions.ranges import RangeSet
@@ -54,6 +54,9 @@ def test_sums_and_ends(history: Spans) -> None:
 
 
 @given(histories, spans)
+@example([(1, 2)], (0, 1))
+@example([(1, 2)], (2, 3))
+@example([(1, 2), (4, 5)], (2, 4))
 def test_questions_about_a_span(history: Spans, span: tuple[int, int]) -> None:
     ranges, mask = built(history)
     start, stop = span

@@ -12,7 +12,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TEXT = re.compile(r"(?:[0-9]+-[0-9]+(?:,[0-9]+-[0-9]+)*)?", re.ASCII)
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_RUN = f"{_NUMBER}-{_NUMBER}"
+_TEXT = re.compile(f"(?:{_RUN}(?:,{_RUN})*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
