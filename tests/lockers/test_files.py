@@ -72,6 +72,13 @@ class TestFileLockerAmongTasks(TestFileLocker):
         return locker
 
 
+async def test_a_lease_that_is_over_cannot_be_asked_for(locker: FileLocker) -> None:
+    async with locker.hold("a", PATIENT), locker.attempt("b"):
+        assert locker._bell is not None
+        assert set(locker._bell.leases) == {"a", "b"}
+    assert locker._bell.leases == {}
+
+
 async def test_files_are_there_while_they_are_wanted(locker: FileLocker, directory: Path) -> None:
     assert not directory.exists()
     async with locker.hold("a", PATIENT):
