@@ -164,12 +164,7 @@ class Server:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
-        below = [
-            process
-            for process in self.main.children()
-            if "resource_tracker" not in " ".join(process.cmdline())
-        ]
-        return below or [self.main]
+        return list(filter(_is_worker, self.main.children())) or [self.main]
 
     def serving(self, wire: Wire) -> psutil.Process:
         """The process that has accepted this connection."""
@@ -203,6 +198,13 @@ class Server:
     def log(self) -> str:
         """Its standard error since the first start."""
         return self._log.read_text()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # or a zombie
+        return False
 
 
 def is_alive(process: psutil.Process) -> bool:

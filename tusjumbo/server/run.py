@@ -95,6 +95,8 @@ def _check_certificate(server: ServerSettings) -> None:
             server.tls_certificate, server.tls_key, password=""
         )
     except OSError as error:
-        reason = error.strerror or error
-        problem = f"cannot use {server.tls_certificate} with {server.tls_key} ({reason})"
-        raise ConfigurationError(problem, setting="tls_certificate") from error
+        raise ConfigurationError(
+            f"cannot use {str(server.tls_certificate)!r} with {str(server.tls_key)!r}: "
+            f"{error.strerror or error}",
+            setting="tls_certificate",
+        ) from error

@@ -59,6 +59,16 @@ class Worker(stock.Process):
             sys.exit(STARTUP_FAILURE)
         sys.exit(server.work(sockets or []))
 
+    def _healthcheck(self, timeout: float) -> bool | None:
+        """Whether it has started; None if it does not say. One that has died is not waited for."""
+        try:
+            self.parent_conn.send(b"ping")
+            if self.parent_conn in wait([self.parent_conn, self.process.sentinel], timeout):
+                return bool(self.parent_conn.recv())
+        except (OSError, EOFError):
+            return None  # it was told to stop
+        return None
+
     def join(self) -> None:
         """Wait for the end of a worker that was told to stop, and make it come."""
         self.process.join(_patience(self.config.limits))
