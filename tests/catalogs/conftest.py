@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.settings import Durability
+from tusjumbo.testing.catalogs import PATIENT
 
 
 @pytest.fixture(params=Durability, ids=lambda durability: durability.value)
@@ -27,3 +29,9 @@ async def catalog(path: Path, durability: Durability) -> AsyncIterator[SqliteCat
     catalog = SqliteCatalog(path, durability)
     yield catalog
     await catalog.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(PATIENT):
+        while not condition():
+            await anyio.sleep(0.001)

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from tests.catalogs import raw
+from tests.catalogs.conftest import until
 from tusjumbo.catalogs import database
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull
@@ -28,6 +29,7 @@ class Faults:
         self.pragma = ""
         self.failing: dict[str, int] = {}
         """What a statement begins with -> SQLite's error code."""
+        self.hits = 0
 
     def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         connection = _connect(*args, **kwargs, factory=self._factory())
@@ -36,12 +38,13 @@ class Faults:
         return connection
 
     def _factory(self) -> type[sqlite3.Connection]:
-        failing = self.failing
+        faults = self
 
         class FailingConnection(sqlite3.Connection):
             def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-                for beginning, code in failing.items():
+                for beginning, code in faults.failing.items():
                     if sql.startswith(beginning):
+                        faults.hits += 1
                         error = sqlite3.OperationalError(f"error {code} injected")
                         error.sqlite_errorcode = code
                         raise error
@@ -195,6 +198,18 @@ async def test_somebody_who_keeps_the_database_busy(
             assert "locked" in str(caught.value.__cause__)
         assert await catalog.load("a") == NEW
     assert (await catalog.update("a", longer)).offset == 1
+
+
+async def test_opening_waits_for_others_who_open(
+    catalog: SqliteCatalog, path: Path, faults: Faults
+) -> None:
+    """Only one connection can turn a new database's log on, and SQLite does not wait for it."""
+    faults.failing["PRAGMA journal_mode"] = sqlite3.SQLITE_BUSY
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(catalog.create, NEW)
+        await until(lambda: faults.hits > 2)
+        faults.failing.clear()
+    assert raw.recorded(path, "a") == NEW
 
 
 # --- a file that is not as it should be ----------------------------------------------------------

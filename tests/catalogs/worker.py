@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 
-from tusjumbo.catalogs.sqlite import SqliteCatalog
+from tusjumbo.catalogs.commits import _Change
+from tusjumbo.catalogs.sqlite import SqliteCatalog, _update
 from tusjumbo.sessions.session import UploadSession
 from tusjumbo.settings import Durability
 
@@ -60,15 +64,29 @@ async def load(catalog: SqliteCatalog) -> int:
 
 
 def fork(catalog: SqliteCatalog) -> None:
-    """Use the catalog, fork, use it in the child and then in the parent."""
+    """Fork while one thread is in a transaction and another waits for it."""
+    begun = threading.Event()
+
+    def slowly(session: UploadSession) -> UploadSession:
+        begun.set()
+        time.sleep(0.2)
+        return counted(session)
+
     anyio.run(load, catalog)
     say("before", anyio.run(once, catalog))
+    writing = threading.Thread(target=anyio.run, args=(catalog.update, "a", slowly))
+    writing.start()
+    begun.wait()
+    catalog._writer._waiting.append(_Change(partial(_update, "a", counted)))
     child = os.fork()
-    say("child" if not child else "parent", anyio.run(load, catalog))
-    if child:
-        _, status = os.waitpid(child, 0)
-        say("status", status)
-    say("child" if not child else "parent", anyio.run(once, catalog))
+    if not child:
+        say("child", anyio.run(load, catalog))
+        say("child", anyio.run(once, catalog))
+        return
+    _, status = os.waitpid(child, 0)
+    say("status", status)
+    writing.join()
+    say("parent", anyio.run(once, catalog))
     # No aclose: both leave as a process without a lifespan does, with all that happens at exit.
 
 

@@ -4,8 +4,9 @@ A `Line` is one connection with a lock: opened when first needed, dropped after 
 ends whatever transaction it was in) and opened again by the next user. Lines know nothing of
 sessions; the schema is a list of steps, and `PRAGMA user_version` says how many were taken.
 
-A forked child must neither use nor close what its parent has open (sqlite.org/howtocorrupt.html,
-2.6), so in the child every line forgets its connection without closing it.
+A forked child must not use what its parent has open (sqlite.org/howtocorrupt.html, 2.6), not even
+close it, and SQLite itself remembers in the child which locks the parent held. So nothing is open
+while a process forks: each line is waited for and dropped, and opened again by whoever needs it.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Line:
         self._durability = durability
         self._connection: sqlite3.Connection | None = None
         self.lock = threading.Lock()
-        _lines.add(self)
+        with _forking:
+            _lines.add(self)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -108,11 +110,7 @@ class Line:
                 connection.close()
 
     def forget(self) -> None:
-        """Give up, in a forked child, what belongs to its parent."""
-        self.lock = threading.Lock()
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        """In a forked child: forget what others of its parent's threads were about to do."""
 
     def _open(self) -> sqlite3.Connection:
         directories.make(self._path.parent, self._durability)
@@ -174,12 +172,31 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 _lines: weakref.WeakSet[Line] = weakref.WeakSet()
-_inherited: list[sqlite3.Connection] = []
+_forking = threading.Lock()
+_held: list[Line] = []
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    _held.extend(_lines)
+    for line in _held:
+        line.lock.acquire()
+        line.drop()
 
 
 def _after_fork() -> None:
-    for line in _lines:
+    for line in _held:
+        line.lock.release()
+    _held.clear()
+    _forking.release()
+
+
+def _after_fork_in_child() -> None:
+    for line in _held:
         line.forget()
+    _after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+)

@@ -1,14 +1,9 @@
 """SqliteCatalog: sessions in one SQLite database in WAL mode, for many processes on one host.
 
-Strategy. Two connections, each with a lock and a Hop of its own: one reads, one writes. In WAL mode
-a reader never waits for a writer, so a commit that takes its time on a slow disk delays no `load`.
+Two connections, each with a lock and a Hop of its own: one reads, one writes. In WAL mode a reader
+never waits for a writer, so a commit that takes its time on a slow disk delays no `load`.
 
-Writers share commits: whoever gets the writing connection carries out everything that waits for it
-in one transaction, and the others find their change settled. So one fsync serves all of them, and a
-slow disk limits how long a commit takes, not how many there are. A change either raises before its
-one statement that writes, or is part of the transaction: nothing ever needs a savepoint.
-
-If the commit fails, nothing of it is visible. A crash right afterwards may still bring it back from
+If a commit fails, nothing of it is visible. A crash right afterwards may still bring it back from
 the log; that is harmless, because the bytes it speaks of were durable before.
 
 The catalog applies rules and knows none: what may become of a session is decided by `change`.
@@ -17,20 +12,17 @@ The catalog applies rules and knows none: what may become of a session is decide
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
 
 from tusjumbo.catalogs import rows
+from tusjumbo.catalogs.commits import Commits
 from tusjumbo.catalogs.database import Line, meaning
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.hop import Hop
 from tusjumbo.sessions.session import Phase, UploadSession
 from tusjumbo.settings import Durability
-
-T = TypeVar("T")
 
 _READERS = 2
 _WRITERS = 16
@@ -59,13 +51,12 @@ class SqliteCatalog:
     def __init__(self, path: Path, durability: Durability) -> None:
         """A catalog in the file `path`, made with its directory when it is first used."""
         self._reader = Line(path, durability)
-        self._writer = Line(path, durability)
+        self._writer = Commits(path, durability)
         self._reading = Hop(_READERS)
         self._writing = Hop(_WRITERS)
-        self._waiting: deque[_Change[Any]] = deque()
 
     async def create(self, session: UploadSession) -> None:
-        await self._writing(self._write, partial(_create, session))
+        await self._writing(self._writer.carry_out, partial(_create, session))
 
     async def load(self, upload_id: str) -> UploadSession:
         found = await self._reading(self._read, _LOAD, upload_id)
@@ -76,10 +67,10 @@ class SqliteCatalog:
     async def update(
         self, upload_id: str, change: Callable[[UploadSession], UploadSession]
     ) -> UploadSession:
-        return await self._writing(self._write, partial(_update, upload_id, change))
+        return await self._writing(self._writer.carry_out, partial(_update, upload_id, change))
 
     async def delete(self, upload_id: str) -> bool:
-        return await self._writing(self._write, partial(_delete, upload_id))
+        return await self._writing(self._writer.carry_out, partial(_delete, upload_id))
 
     async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
         return await self._reading(self._read, _DUE, now, limit)
@@ -104,66 +95,10 @@ class SqliteCatalog:
             raise meaning(error) from error
         return [rows.decode(row) for row in found]
 
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        change = _Change(work)
-        self._waiting.append(change)
-        with self._writer.lock:
-            if not change.settled:
-                self._settle_waiting()
-        return change.outcome()
-
-    def _settle_waiting(self) -> None:
-        """Carry out everything that waits, in one transaction."""
-        changes = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        try:
-            with self._writer.connection() as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for change in changes:
-                    change.carry_out(connection)
-                connection.execute("COMMIT")
-        except BaseException as error:
-            for change in changes:
-                change.fail(error)
-        for change in changes:
-            change.settled = True
-
     def _close(self) -> None:
         for line in (self._reader, self._writer):
             with line.lock:
                 line.drop()
-
-
-class _Change(Generic[T]):
-    """What somebody wants recorded, and what came of it."""
-
-    __slots__ = ("_error", "_failure", "_result", "_work", "settled")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
-        self._work = work
-        self._result: T
-        self._error: BaseException | None = None
-        self._failure: BaseException | None = None
-        self.settled = False
-
-    def carry_out(self, connection: sqlite3.Connection) -> None:
-        """Do it. What the rule raises concerns this change alone, an error of SQLite's all."""
-        try:
-            self._result = self._work(connection)
-        except sqlite3.Error:
-            raise
-        except BaseException as error:
-            self._error = error
-
-    def fail(self, failure: BaseException) -> None:
-        """The transaction came to nothing."""
-        self._failure = failure
-
-    def outcome(self) -> T:
-        if self._failure is not None:
-            raise meaning(self._failure) from self._failure
-        if self._error is not None:
-            raise self._error
-        return self._result
 
 
 def _create(session: UploadSession, connection: sqlite3.Connection) -> None:
