@@ -16,14 +16,17 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio.lowlevel import current_token
+from anyio.lowlevel import EventLoopToken, current_token
 
 from tests.harness.wire import poll
 from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
+from tusjumbo.lockers import bells
 from tusjumbo.lockers.bells import Bell, ring
-from tusjumbo.lockers.files import FileLocker
+from tusjumbo.lockers.files import FileLocker, _Claim
 from tusjumbo.lockers.flocks import FileLock
 from tusjumbo.lockers.memory import MemoryLocker
+from tusjumbo.notice import Notice
+from tusjumbo.ports import Lease
 from tusjumbo.testing.lockers import PATIENT, LockerContract, given, is_free, polite, wait_in_line
 
 
@@ -169,6 +172,42 @@ async def test_a_waiter_is_not_overtaken(locker: FileLocker, directory: Path) ->
                 await given(lease) if holds == 1 else await anyio.sleep(0.0001)
     assert holds <= 3
     await rival.aclose()
+
+
+async def test_a_lost_ring_is_repeated(
+    locker: FileLocker, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[str] = []
+
+    def lossy(directory: Path, name: str, upload_id: str) -> bool:
+        rung.append(name)
+        return len(rung) < 4 or ring(directory, name, upload_id)
+
+    rival = FileLocker(directory)
+    async with anyio.create_task_group() as tasks:
+        lease = await tasks.start(polite, locker, "a")
+        monkeypatch.setattr(bells, "ring", lossy)
+        async with rival.hold("a", PATIENT):
+            assert lease.asked.given
+    await rival.aclose()
+
+
+def test_a_claim_that_is_released_takes_nothing_any_more(directory: Path) -> None:
+    """The thread of a task that asyncio has cancelled may begin after the release."""
+    directory.mkdir(parents=True)
+    bell = Bell(directory)
+
+    async def token() -> EventLoopToken:
+        return current_token()
+
+    claim = _Claim(directory, lambda: bell, Lease("a", Notice()), anyio.run(token))
+    assert claim.queue()
+    claim.release()
+    for take in (claim.take, claim.take_or_ask, claim.queue):
+        assert not take()
+        assert names(directory) == [bell.name]
+    bell.close()
+    bell.join()
 
 
 async def test_the_turn_is_nobodys_after_an_impatient_waiter(

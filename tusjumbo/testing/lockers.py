@@ -123,14 +123,16 @@ class LockerContract:
             await tasks.start(wait_in_line, rival, "a")
             await given(lease)
 
-    async def test_a_holder_that_stays_keeps_the_lock(self, locker: Locker, rival: Locker) -> None:
+    @pytest.mark.parametrize("patience", [0.0, IMPATIENT])
+    async def test_a_holder_that_stays_is_asked_and_keeps_the_lock(
+        self, locker: Locker, rival: Locker, patience: float
+    ) -> None:
         async with locker.hold("a", PATIENT) as lease:
-            for patience in (0.0, IMPATIENT):
-                with pytest.raises(UploadLocked) as caught:
-                    async with rival.hold("a", patience):
-                        raise AssertionError("two holders")
-                assert caught.value.upload_id == "a"
-                assert caught.value.waited >= patience
+            with pytest.raises(UploadLocked) as caught:
+                async with rival.hold("a", patience):
+                    raise AssertionError("two holders")
+            assert caught.value.upload_id == "a"
+            assert caught.value.waited >= patience
             await given(lease)
             assert not await is_free(rival, "a")
         async with rival.hold("a", PATIENT) as lease:
