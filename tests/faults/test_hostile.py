@@ -38,7 +38,7 @@ class Cage:
         directory = self.server.directory
         names = [str(path.relative_to(self.root)) for path in self.root.rglob("*")]
         inside = str(directory.relative_to(self.root))
-        above = {str(parent.relative_to(self.root)) for parent in directory.parents}
+        above = {str(path) for path in Path(inside).parents}
         outside = [
             name
             for name in names

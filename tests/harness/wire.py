@@ -18,7 +18,7 @@ import struct
 import termios
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -116,7 +116,7 @@ class Wire:
         except OSError:
             self.socket.close()
             raise
-        self._addresses: tuple[str, str] | None = None
+        self._addresses = ("", "")
         if not endpoint.unix:
             here, there = self.socket.getsockname(), self.socket.getpeername()
             self._addresses = _proc_address(there), _proc_address(here)
@@ -305,9 +305,7 @@ class Wire:
 
         Those not acknowledged, plus the receive queue of the socket at the other end.
         """
-        peer = self.peer()
-        # Not accepted yet: nothing of it has been read.
-        return self._unacknowledged() + (1 if peer is None else peer.queue)
+        return self._unacknowledged() + _unread(self.peer())
 
     def _unacknowledged(self) -> int:
         waiting = bytearray(4)
@@ -316,13 +314,7 @@ class Wire:
 
     def peer(self) -> Peer | None:
         """The server's socket of this connection as its kernel shows it; None if it has none."""
-        if self._addresses is None:
-            return None
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            fields = line.split()
-            if (fields[1], fields[2]) == self._addresses:
-                return Peer(int(fields[3], 16), int(fields[4].partition(":")[2], 16))
-        return None
+        return _sockets().get(self._addresses)
 
     def until_dropped(self) -> None:
         """Return once the server's process has closed its end, so has seen this one's end."""
@@ -345,6 +337,33 @@ class Peer:
     def is_open(self) -> bool:
         """ESTABLISHED, or CLOSE_WAIT: the other end has said FIN and this process has not."""
         return self.state in (1, 8)
+
+
+def _unread(peer: Peer | None) -> int:
+    # What is not accepted yet is not to be seen, and nothing of it has been read.
+    return 1 if peer is None else peer.queue
+
+
+def _sockets() -> dict[tuple[str, str], Peer]:
+    """Every TCP socket of this machine, by local and remote address in the kernel's spelling."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return {
+        (fields[1], fields[2]): Peer(int(fields[3], 16), int(fields[4].partition(":")[2], 16))
+        for fields in map(str.split, lines)
+    }
+
+
+def until_all_read(wires: Sequence[Wire]) -> None:
+    """As `Wire.until_read` for each of them, without looking for each of them."""
+
+    def read() -> bool:
+        sockets = _sockets()
+        return all(
+            wire._unacknowledged() == 0 and _unread(sockets.get(wire._addresses)) == 0
+            for wire in wires
+        )
+
+    poll(read, DEADLINE, "the server did not read what was sent")
 
 
 def poll(done: Callable[[], object], deadline: float, complaint: str) -> None:
