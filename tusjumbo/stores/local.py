@@ -271,12 +271,15 @@ class LocalWriter:
         file = self._opened()
         if hasher is not None:
             hasher.update(data)
-        while data:
-            written = os.pwrite(file, data, at)
-            if not written:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            data = data[written:]
-            at += written
+        try:
+            _write_all(file, data, at)
+        except OSError:
+            # On a full disk these bytes, which will not be recorded, take the room that the
+            # catalog needs to record the ones before them.
+            if at >= self._session.ranges.stop:
+                with suppress(OSError):
+                    os.ftruncate(file, at)
+            raise
 
     def _sync(self) -> None:
         if self._file is None and not self._closed:
@@ -319,6 +322,15 @@ def _open(path: Path, flags: int, durability: Durability) -> int:
             raise
     directories.make(path.parent, durability)
     return os.open(path, flags, 0o666)
+
+
+def _write_all(file: int, data: memoryview, at: int) -> None:
+    while data:
+        written = os.pwrite(file, data, at)
+        if not written:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        data = data[written:]
+        at += written
 
 
 def _sync_data(file: int) -> None:
