@@ -6,7 +6,6 @@ The settings are those of `ServerSettings`; the app does what the path says, and
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from tests.server.serving import respond
+from tests.server.apps import Obedient, respond
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.server.run import serve
 from tusjumbo.settings import ServerSettings, UploadSettings
@@ -46,9 +45,12 @@ class App:
             return
         match scope["path"]:
             case "/obey":
-                await self._obey(scope, receive, send)
+                await Obedient(lambda size: self._tell(f"has {size}"))(scope, receive, send)
             case "/ignore":
                 await self._ignore()
+            case "/scope":
+                known = {"client": scope["client"], "scheme": scope["scheme"]}
+                await respond(send, body=json.dumps(known).encode())
             case "/hang":
                 self._tell("hangs")
                 time.sleep(1000)
@@ -64,21 +66,6 @@ class App:
         await receive()
         self._tell("ends")
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _obey(self, scope: Any, receive: Any, send: Any) -> None:
-        """Read, and answer 503 with what was read when the server stops."""
-        asked = asyncio.Event()
-        scope["extensions"]["tusjumbo"]["closing"].listen(asked.set)
-        stop = asyncio.create_task(asked.wait())
-        body = b""
-        while not stop.done():
-            piece = asyncio.create_task(receive())
-            await asyncio.wait([piece, stop], return_when=asyncio.FIRST_COMPLETED)
-            if piece.done():
-                body += piece.result().get("body", b"")
-                self._tell(f"has {len(body)}")
-            piece.cancel()
-        await respond(send, 503, body)
 
     async def _ignore(self) -> None:
         """Neither read nor answer; finish a commit when cancelled."""

@@ -13,17 +13,8 @@ from typing import Any
 import pytest
 
 from tests.harness.wire import GoneError, Wire, poll
-from tests.server.serving import (
-    OURS,
-    PATIENCE,
-    STOCK,
-    Certificate,
-    Recorder,
-    pattern,
-    refuse,
-    respond,
-    served,
-)
+from tests.server.apps import PATIENCE, Recorder, pattern, refuse, respond
+from tests.server.serving import OURS, STOCK, Certificate, served
 from tusjumbo.server.limits import Limits
 
 ENDINGS = pytest.mark.parametrize("end", [Wire.close, Wire.reset], ids=["FIN", "RST"])

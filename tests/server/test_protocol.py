@@ -13,18 +13,8 @@ from typing import Any
 import pytest
 
 from tests.harness.wire import GoneError, Wire, poll
-from tests.server.serving import (
-    PATIENCE,
-    STOCK,
-    App,
-    Certificate,
-    Recorder,
-    Served,
-    pattern,
-    refuse,
-    respond,
-    served,
-)
+from tests.server.apps import PATIENCE, App, Recorder, pattern, refuse, respond
+from tests.server.serving import STOCK, Certificate, Served, served
 from tusjumbo.server.limits import Limits
 
 SHORT = 0.1

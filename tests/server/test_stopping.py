@@ -10,17 +10,8 @@ import anyio
 import pytest
 
 from tests.harness.wire import poll
-from tests.server.serving import (
-    OURS,
-    PATIENCE,
-    STOCK,
-    Recorder,
-    pattern,
-    refuse,
-    respond,
-    served,
-)
-from tusjumbo.notice import Notice
+from tests.server.apps import PATIENCE, Obedient, Recorder, pattern, refuse
+from tests.server.serving import OURS, STOCK, served
 from tusjumbo.server import stopping
 from tusjumbo.server.limits import Limits
 from tusjumbo.server.stopping import FORCED
@@ -28,29 +19,6 @@ from tusjumbo.server.stopping import FORCED
 FOR_EVER = 1000.0
 PATIENT = Limits(shutdown_timeout=FOR_EVER)
 HASTY = Limits(shutdown_timeout=0.1)
-
-
-class Obedient:
-    """An app that reads until it is asked to stop, and then answers 503 with what it has read."""
-
-    def __init__(self) -> None:
-        self.received = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        notice: Notice = scope["extensions"]["tusjumbo"]["closing"]
-        asked = asyncio.Event()
-        forget = notice.listen(asked.set)
-        stop = asyncio.create_task(asked.wait())
-        body = b""
-        while not stop.done():
-            piece = asyncio.create_task(receive())
-            await asyncio.wait([piece, stop], return_when=asyncio.FIRST_COMPLETED)
-            if piece.done():
-                body += piece.result().get("body", b"")
-                self.received = len(body)
-            piece.cancel()
-        forget()
-        await respond(send, 503, body)
 
 
 def test_running_requests_are_told_and_answer(loop: str) -> None:

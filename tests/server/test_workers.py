@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,19 @@ class Ran(Server):
     """A server process with the app of `tests.server.runner`."""
 
     def __init__(
-        self, directory: Path, environment: dict[str, str] | None = None, **settings: Any
+        self,
+        directory: Path,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "tests.server.runner"),
+        environment: dict[str, str] | None = None,
+        **settings: Any,
     ) -> None:
         self.told = directory / "told"
         self.told.touch()
         options = json.dumps({**settings, "told": str(self.told)})
         super().__init__(
             directory,
-            command=(sys.executable, "-m", "tests.server.runner", options),
+            command=(*command, options),
             environment=environment,
             logs=directory,
         )

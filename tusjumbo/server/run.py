@@ -45,7 +45,7 @@ def serve(
     :raises ConfigurationError: cannot listen there, or cannot use the certificate
     """
     _check_certificate(server)
-    config = _config(app, upload, server, log_config)
+    config = configuration(app, upload, server, log_config)
     with listening(server) as (sockets, urls):
 
         def announce() -> None:
@@ -57,12 +57,13 @@ def serve(
         return UploadServer(config, announce).work(sockets)
 
 
-def _config(
+def configuration(
     app: Factory,
     upload: UploadSettings,
     server: ServerSettings,
     log_config: dict[str, Any] | None,
 ) -> UploadConfig:
+    """What every serving process is to know, as data."""
     config = UploadConfig(
         app,
         factory=True,

@@ -1,0 +1,94 @@
+"""Small ASGI apps for tests of the server. They need no particular server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from tests.harness.wire import poll
+
+App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
+PATIENCE = 20.0
+
+
+async def respond(
+    send: Any, status: int = 200, body: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@dataclass
+class Recorder:
+    """An app that notes what it is told, and answers 200 with the body that it has read."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+    """What it does before it reads."""
+    scopes: list[Any] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
+    finished: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        if self.before is not None:
+            await self.before()
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            self.messages.append(message)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        await respond(send, body=body)
+        self.finished += 1
+
+    def until_finished(self, requests: int = 1) -> None:
+        poll(lambda: self.finished >= requests, PATIENCE, "the app does not finish")
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether a disconnect was the last that it heard."""
+        return bool(self.messages[-1]["type"] == "http.disconnect")
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Answer 413 without having read anything."""
+    await respond(send, 413, b"too much")
+
+
+def pattern(size: int) -> bytes:
+    """Bytes that tell where they belong."""
+    return b"".join(b"%08x" % at for at in range(0, size + 8, 8))[:size]
+
+
+@dataclass
+class Obedient:
+    """An app that reads until it is asked to stop, and then answers 503 with what it has read."""
+
+    progress: Callable[[int], None] | None = None
+    received: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        asked = asyncio.Event()
+        forget = scope["extensions"]["tusjumbo"]["closing"].listen(asked.set)
+        stop = asyncio.create_task(asked.wait())
+        body = b""
+        while not stop.done():
+            piece = asyncio.create_task(receive())
+            await asyncio.wait([piece, stop], return_when=asyncio.FIRST_COMPLETED)
+            if piece.done():
+                body += piece.result().get("body", b"")
+                self.received = len(body)
+                if self.progress is not None:
+                    self.progress(len(body))
+            piece.cancel()
+        forget()
+        await respond(send, 503, body)
