@@ -125,6 +125,24 @@ def test_waiters_whose_loop_is_over_are_passed_by(dead: int) -> None:
     assert came == []
 
 
+def test_a_holder_whose_loop_is_over_is_passed_by() -> None:
+    locker = MemoryLocker()
+
+    async def stay() -> None:
+        async with locker.hold("a", PATIENT):
+            await anyio.sleep_forever()
+
+    async def come() -> None:
+        async with locker.hold("a", PATIENT) as lease:
+            assert not lease.asked.given
+
+    corpse = _abandon(stay())
+    assert len(locker._queues["a"]) == 1
+    anyio.run(come)
+    assert locker._queues == {}
+    del corpse
+
+
 def _abandon(work: Coroutine[None, None, None]) -> object:
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)

@@ -4,6 +4,7 @@ An upload in use has a queue; the first in it is the holder, and nobody else is.
 is one act, whether one held, waited, was cancelled or came too late, and passes the lock on if it
 was held: so the lock is never free while somebody waits, newcomers cannot overtake, and a waiter
 that is cancelled at the moment it gets the lock does not keep it. An idle upload has no queue.
+A place whose event loop was closed under it is passed by when somebody meets it.
 
 Queues are changed under a mutex that is held for a few instructions and never across an await.
 Notices are given in the loop they belong to: at once if that is ours, else by way of `loops.post`.
@@ -49,7 +50,8 @@ class MemoryLocker:
             holder = queue[0]
         try:
             if holder is not place:
-                _tell(holder, holder.lease.asked.give, place.loop)
+                if not _tell(holder, holder.lease.asked.give, place.loop):
+                    self._leave(holder, place.loop)
                 await _turn(place, patience)
             yield place.lease
         finally:
@@ -72,20 +74,17 @@ class MemoryLocker:
         with self._mutex:
             queue = self._queues.get(upload_id)
             if queue is None or place not in queue:
-                return  # its loop was over when its turn came, and it was passed by
-            held = queue[0] is place
+                return  # its loop was over, and it was passed by
             queue.remove(place)
             if not queue:
                 del self._queues[upload_id]
                 return
-            following = queue[0]
+            first = queue[0]  # it may have been before: then it hears nothing new
             wanted = len(queue) > 1
-        if not held:
-            return
         if wanted:
-            _tell(following, following.lease.asked.give, here)
-        if not _tell(following, following.turn.give, here):
-            self._leave(following, here)
+            _tell(first, first.lease.asked.give, here)
+        if not _tell(first, first.turn.give, here):
+            self._leave(first, here)
 
     async def aclose(self) -> None:
         """There is nothing to give back."""
