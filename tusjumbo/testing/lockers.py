@@ -1,6 +1,6 @@
-"""LockerContract: what every locker promises, as tests. Subclass it and give it a `locker`.
+"""LockerContract: what every locker promises, as tests.
 
-`rival` is a second way to the same locks: for a locker of one process it is the locker itself, for
+Subclass it, and define a fixture `locker`: the locker under test, with nothing held. `rival` is a second way to the same locks: for a locker of one process it is the locker itself, for
 one of many processes another instance, as another process would have it. What the tests know of
 each other's progress they learn from leases and notices, not from the clock.
 """
@@ -68,11 +68,6 @@ async def until_held(locker: Locker, upload_id: str) -> None:
 
 @pytest.mark.anyio
 class LockerContract:
-    @pytest.fixture
-    def locker(self) -> Locker:
-        """The locker under test, with nothing held. Close it after the test if that matters."""
-        raise NotImplementedError
-
     @pytest.fixture
     def rival(self, locker: Locker) -> Locker:
         """Another way to the same locks."""
