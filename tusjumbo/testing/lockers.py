@@ -1,8 +1,9 @@
 """LockerContract: what every locker promises, as tests.
 
-Subclass it, and define a fixture `locker`: the locker under test, with nothing held. `rival` is a second way to the same locks: for a locker of one process it is the locker itself, for
-one of many processes another instance, as another process would have it. What the tests know of
-each other's progress they learn from leases and notices, not from the clock.
+Subclass it, and define a fixture `locker`: the locker under test, with nothing held. `rival` is a
+second way to the same locks: for a locker of one process the locker itself, for one of many
+processes another instance, as another process would have it. What the tests know of each other's
+progress they learn from leases and notices, not from the clock.
 """
 
 from __future__ import annotations
