@@ -7,6 +7,7 @@ stays as the protocol says, so that a test shows what the load generator makes o
 from __future__ import annotations
 
 import enum
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Manner(enum.Enum):
     WRONG_HEAD = "HEAD one too far"
     EARLY = "413 before the body"
     GONE = "closed without an answer"
+    CUT = "closed in the middle of the body"
     SILENT = "no answer to PATCH"
     NOT_HTTP = "another protocol"
     TOO_MUCH = "bytes behind the answer"
@@ -109,6 +111,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             self.home.ended.wait(30)
+            return
+        if manner is Manner.CUT:
+            self.connection.shutdown(socket.SHUT_WR)
+            self.close_connection = True
             return
         self.home.uploads[self.upload] += self.read_body()
         if manner is Manner.SILENT:
