@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tusjumbo.settings import Durability
@@ -26,7 +27,13 @@ def make(path: Path, durability: Durability) -> None:
         make(path.parent, durability)
         make(path, durability)
         return
-    sync(path.parent, durability)
+    try:
+        sync(path.parent, durability)
+    except OSError:
+        # Whoever finds it there believes that it is listed.
+        with suppress(OSError):
+            os.rmdir(path)
+        raise
 
 
 def sync(path: Path, durability: Durability) -> None:

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given, settings
+
+from tests.stores.test_names import filenames
+from tusjumbo.errors import StorageFailed, StorageLost
+from tusjumbo.sessions.session import Receipt, UploadSession
+from tusjumbo.settings import Durability
+from tusjumbo.stores.local import LocalStore
+from tusjumbo.testing.stores import DATA, StoreContract, done, opened, put, read, sealed
+
+
+class TestLocalStore(StoreContract):
+    root: Path
+
+    @pytest.fixture(autouse=True)
+    def _where(self, root: Path) -> None:
+        self.root = root
+
+    def plant(self, upload_id: str, data: bytes, *, touched_at: float | None = None) -> None:
+        (self.root / "sessions").mkdir(parents=True, exist_ok=True)
+        path = self.root / "sessions" / upload_id
+        path.write_bytes(data)
+        if touched_at is not None:
+            os.utime(path, (touched_at, touched_at))
+
+    def unfinished(self, upload_id: str) -> bytes | None:
+        path = self.root / "sessions" / upload_id
+        return path.read_bytes() if path.exists() else None
+
+    def abandoned(self, upload_id: str) -> bytes | None:
+        path = self.root / "abandoned" / upload_id
+        return path.read_bytes() if path.exists() else None
+
+    def lose(self, session: UploadSession) -> None:
+        assert session.receipt is not None
+        (self.root / session.receipt.path).unlink()
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below `root`."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+async def finish(store: LocalStore, session: UploadSession, data: bytes) -> UploadSession:
+    """An upload's whole life."""
+    await put(store, opened(session.id), {0: data})
+    finished = done(session, await store.publish(session))
+    await store.settle(finished)
+    return finished
+
+
+# --- where things are ----------------------------------------------------------------------------
+
+
+async def test_where_files_are(store: LocalStore, root: Path) -> None:
+    await put(store, opened("a"), {0: DATA})
+    await put(store, opened("b"), {0: b"b"})
+    assert tree(root) == {"sessions/a": DATA, "sessions/b": b"b"}
+    await store.abandon(opened("b"))
+    finished = await finish(store, sealed(DATA, "a", "../Rüssel.csv"), DATA)
+    assert tree(root) == {"completed/Rüssel.csv": DATA, "abandoned/b": b"b"}
+    assert finished.receipt == Receipt("completed/Rüssel.csv")
+    assert await store.locate(finished) == root / "completed" / "Rüssel.csv"
+
+
+async def test_nothing_is_made_before_it_is_needed(store: LocalStore, root: Path) -> None:
+    async with store.writing(opened()) as writer:
+        await writer.sync()
+    await store.strays(1e12)
+    await store.abandon(opened())
+    await store.remove(opened())
+    await store.remove(sealed(DATA))
+    await store.settle(sealed(DATA))
+    with pytest.raises(StorageLost):
+        await store.locate(sealed(DATA))
+    assert not root.exists()
+
+
+async def test_directories_that_somebody_removed_are_made_again(
+    store: LocalStore, root: Path
+) -> None:
+    for _ in range(2):
+        finished = await finish(store, sealed(DATA, "a", "x"), DATA)
+        assert await read(await store.locate(finished)) == DATA
+        await put(store, opened("b"), {0: DATA})
+        await store.abandon(opened("b"))
+        shutil.rmtree(root)
+
+
+async def test_permissions_are_those_of_the_umask(store: LocalStore, root: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        await finish(store, sealed(DATA, "a", "x"), DATA)
+        await finish(store, sealed(b"", "b", "y"), b"")
+        await put(store, opened("c"), {0: DATA})
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*") if path.is_file()}
+    assert modes == {0o640}
+    directories = [root, root / "sessions", root / "completed"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in directories] == [0o750] * 3
+
+
+async def test_finishing_copies_nothing(store: LocalStore, root: Path) -> None:
+    await put(store, opened(), {0: DATA})
+    before = (root / "sessions" / "a").stat().st_ino
+    session = sealed(DATA)
+    path = await store.locate(done(session, await store.publish(session)))
+    assert path.stat().st_ino == before
+
+
+async def test_no_file_is_left_open(store: LocalStore, root: Path) -> None:
+    def count() -> int:
+        targets = (os.readlink(f"/proc/self/fd/{name}") for name in descriptors())
+        return sum(target.startswith(str(root)) for target in targets)
+
+    def descriptors() -> Iterator[str]:
+        for name in os.listdir("/proc/self/fd"):
+            if os.path.lexists(f"/proc/self/fd/{name}"):
+                yield name
+
+    await finish(store, sealed(DATA), DATA)
+    with pytest.raises(StorageLost):
+        await put(store, opened("b", (0, 1)), {})
+    (root / "sessions" / "c").write_bytes(b"x")
+    with pytest.raises(StorageLost):
+        await put(store, opened("c", (0, 2)), {})
+    with pytest.raises(StorageLost):
+        await store.publish(sealed(DATA, "c"))
+    await store.strays(1e12)
+    await store.abandon(opened("c"))
+    await store.remove(opened("c"))
+    assert count() == 0
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+@given(filename=filenames)
+@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_no_name_leads_out_of_the_directory(filename: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        root = top / "in" / "uploads"
+        store = LocalStore(root, Durability.OS)
+        session = sealed(DATA)
+        session = UploadSession(
+            id="a",
+            created_at=1.0,
+            updated_at=1.0,
+            length=len(DATA),
+            ranges=session.ranges,
+            phase=session.phase,
+            metadata={"filename": filename.encode("utf-8", "replace")},
+        )
+        finished = await finish(store, session, DATA)
+        assert [*tree(top).values()] == [DATA]
+        path = await store.locate(finished)
+        assert path.parent == root / "completed"
+        assert path.resolve() == path
+        await store.remove(finished)
+        assert tree(top) == {}
+
+
+async def test_a_name_that_is_taken_stays_as_it_is(store: LocalStore, root: Path) -> None:
+    completed = root / "completed"
+    (completed / "x.csv").mkdir(parents=True)
+    taken = ["x-23456789.csv", "x-0123456789.csv", "x-0123456789-2.csv"]
+    for name in taken:
+        (completed / name).write_bytes(b"mine")
+    finished = await finish(store, sealed(DATA, "0123456789", "x.csv"), DATA)
+    assert finished.receipt == Receipt("completed/x-0123456789-3.csv")
+    assert tree(completed) == {"x-0123456789-3.csv": DATA} | dict.fromkeys(taken, b"mine")
+
+
+async def test_a_taken_name_is_an_upload_that_was_cut_short(store: LocalStore, root: Path) -> None:
+    """Its file got another name than it would get now: the first one has become free."""
+    (root / "completed").mkdir(parents=True)
+    (root / "completed" / "x.csv").write_bytes(b"mine")
+    await put(store, opened("0123456789"), {0: DATA})
+    session = sealed(DATA, "0123456789", "x.csv")
+    receipt = await store.publish(session)
+    (root / "completed" / "x.csv").unlink()
+    assert await store.publish(session) == receipt
+    await store.settle(done(session, receipt))
+    assert tree(root) == {"completed/x-23456789.csv": DATA}
+
+
+@pytest.mark.parametrize(
+    "code", ["EPERM", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK"], ids=lambda code: code
+)
+async def test_a_file_system_without_hard_links(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(getattr(errno, code), "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for data in (DATA, b""):
+        await put(store, opened("0123456789"), {0: data} if data else {})
+        session = sealed(data, "0123456789", "x.csv")
+        receipt = await store.publish(session)
+        assert receipt == Receipt("completed/x-0123456789.csv")
+        assert await store.publish(session) == receipt
+        assert tree(root) == {"completed/x-0123456789.csv": data}
+        finished = done(session, receipt)
+        await store.settle(finished)
+        assert await read(await store.locate(finished)) == data
+        await store.remove(session)  # its receipt was lost
+        assert tree(root) == {}
+
+
+async def test_without_hard_links_nothing_is_replaced_either(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (root / "completed").mkdir(parents=True)
+    (root / "completed" / "x-a.csv").write_bytes(b"mine")
+    await put(store, opened("a"), {0: DATA})
+    with pytest.raises(StorageFailed):
+        await store.publish(sealed(DATA, "a", "x.csv"))
+    assert tree(root) == {"completed/x-a.csv": b"mine", "sessions/a": DATA}
+
+
+async def test_only_what_is_being_finished_is_looked_for(store: LocalStore, root: Path) -> None:
+    """A finished file stays, although an unfinished upload could claim its name."""
+    finished = await finish(store, sealed(DATA, "b", "x-a.csv"), DATA)
+    await store.remove(opened("a", (0, len(DATA))))
+    await store.remove(UploadSession(id="b", created_at=0.0, updated_at=0.0))
+    assert await read(await store.locate(finished)) == DATA
+    os.link(await store.locate(finished), root / "sessions" / "b")
+    await store.remove(UploadSession(id="b", created_at=0.0, updated_at=0.0))
+    assert tree(root) == {"completed/x-a.csv": DATA}
+
+
+# --- what others do in the directory -------------------------------------------------------------
+
+
+async def test_links_are_not_followed(store: LocalStore, root: Path, tmp_path: Path) -> None:
+    (root / "sessions").mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.write_bytes(DATA + b"!")
+    (root / "sessions" / "a").symlink_to(outside)
+    for session in (opened("a"), opened("a", (0, 10))):
+        with pytest.raises(StorageFailed):
+            await put(store, session, {10: b"?"})
+    with pytest.raises(StorageFailed):
+        await store.publish(sealed(DATA))
+    assert await store.strays(1e12) == []
+    await store.remove(opened("a"))
+    assert outside.read_bytes() == DATA + b"!"
+    assert not (root / "sessions" / "a").is_symlink()
+
+
+async def test_a_receipt_leads_nowhere_else(store: LocalStore, root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(DATA)
+    (root / "completed").mkdir(parents=True)
+    for path in ("../outside", "completed/../../outside", str(outside)):
+        session = done(sealed(DATA), Receipt(path))
+        with pytest.raises(StorageLost):
+            await store.locate(session)
+        await store.remove(session)
+    assert outside.read_bytes() == DATA
+
+
+async def test_a_finished_file_is_whole_or_lost(store: LocalStore, root: Path) -> None:
+    finished = await finish(store, sealed(DATA, "a", "x"), DATA)
+    path = root / "completed" / "x"
+    for other in (DATA[:-1], b"", DATA + b"!"):
+        path.write_bytes(other)
+        with pytest.raises(StorageLost):
+            await store.locate(finished)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageLost):
+        await store.locate(finished)
+    # Moved to another disk, with a link in its place: as good as here.
+    path.rmdir()
+    (root / "elsewhere").write_bytes(DATA)
+    path.symlink_to(root / "elsewhere")
+    assert await read(await store.locate(finished)) == DATA
+
+
+async def test_strays_are_files_that_could_be_ours(store: LocalStore, root: Path) -> None:
+    sessions = root / "sessions"
+    (sessions / "directory").mkdir(parents=True)
+    for name in (".hidden", "a.txt", "with space", "fine"):
+        (sessions / name).write_bytes(b"")
+    (sessions / "link").symlink_to("fine")
+    assert await store.strays(1e12) == ["fine"]
+
+
+# --- cancellation --------------------------------------------------------------------------------
+
+
+class SlowDisk:
+    """`os.pwrite`, which begins and does not end before it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = threading.Event()
+        self.let = threading.Event()
+        self.descriptors: list[int] = []
+        self._pwrite = os.pwrite
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+
+    def pwrite(self, descriptor: int, data: memoryview, at: int) -> int:
+        self.begun.set()
+        self.let.wait(30.0)
+        self.descriptors.append(os.fstat(descriptor).st_ino)
+        return self._pwrite(descriptor, data, at)
+
+
+async def test_a_cancelled_write_is_waited_for(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SlowDisk(monkeypatch)
+    left: list[bool] = []
+
+    async def write() -> None:
+        async with store.writing(opened()) as writer:
+            await writer.write(0, memoryview(DATA), None)
+        left.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(disk.begun.wait)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            assert tree(root) == {"sessions/a": b""}
+            disk.let.set()
+    assert tree(root) == {"sessions/a": DATA}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_task_that_asyncio_cancels_closes_nothing_under_its_thread(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SlowDisk(monkeypatch)
+
+    async def write() -> None:
+        async with store.writing(opened()) as writer:
+            await writer.write(0, memoryview(DATA), None)
+
+    task = asyncio.create_task(write())
+    await anyio.to_thread.run_sync(disk.begun.wait)
+    task.cancel()
+    await asyncio.sleep(0)
+    disk.let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert disk.descriptors == [(root / "sessions" / "a").stat().st_ino]
+    assert tree(root) == {"sessions/a": DATA}

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tusjumbo.stores import names
+
+ID = "jumbo_abcdefghijklmnopqrstuvwxyz234567"
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("data.csv", "data.csv"),
+        ("Rüssel für Élise.tar.gz", "Rüssel für Élise.tar.gz"),
+        ("象の写真 (最終).jpg", "象の写真 (最終).jpg"),
+        ("Люди и их дела.txt", "Люди и их дела.txt"),
+        ("\u0915\u094d\u200d\u0937.pdf", "\u0915\u094d\u200d\u0937.pdf"),
+        ("👩\u200d🚀.png", "👩\u200d🚀.png"),
+        ("e\u0301.txt", "\u00e9.txt"),
+        ("e\u200b\u0301.txt", "\u00e9.txt"),
+        ("-rf", "-rf"),
+        ("a b\u00a0c\u3000d.txt", "a b c d.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("/etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("C:\\Users\\me\\x.doc", "x.doc"),
+        ("C:x.doc", "C_x.doc"),
+        ("x.txt:stream", "x.txt_stream"),
+        ("directory/", ID),
+        ("", ID),
+        (".", ID),
+        ("..", ID),
+        ("...", ID),
+        (" . . ", ID),
+        ("\x00\x01\x1f\x7f\x9f", ID),
+        ("\u200d", ID),
+        ("\ud800", ID),
+        (".htaccess", "htaccess"),
+        ("..hidden", "hidden"),
+        (" \u200d. x", "x"),
+        ("x.txt. . ", "x.txt"),
+        ("x\n.t\rx\tt\x00", "x.txt"),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        ("\u2028x\u2029.txt\ufeff", "x.txt"),
+        ('<a>:"b"|c?*.txt', "_a___b__c__.txt"),
+        ("CON", "_CON"),
+        ("con.txt", "_con.txt"),
+        ("nul.tar.gz", "_nul.tar.gz"),
+        ("aux .c", "_aux .c"),
+        ("Com1", "_Com1"),
+        ("lpt\u00b9.x", "_lpt\u00b9.x"),
+        ("conin$", "_conin$"),
+        ("console.txt", "console.txt"),
+        ("com10", "com10"),
+        ("x" * 300 + ".csv", "x" * 196 + ".csv"),
+        ("x" * 300, "x" * 200),
+        ("象" * 100 + ".csv", "象" * 65 + ".csv"),
+        ("x" * 195 + " .... " + "y.csv", "x" * 195 + ".csv"),
+        ("x." + "y" * 300, "x." + "y" * 198),
+        ("x" * 200, "x" * 200),
+    ],
+)
+def test_what_a_name_becomes(filename: str, expected: str) -> None:
+    assert names.sanitised(filename, ID) == expected
+
+
+def is_safe(name: str) -> bool:
+    return (
+        0 < len(name.encode()) <= names.LIMIT
+        and os.path.basename(name) == name
+        and re.search(r'[/\\<>:"|?*\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]', name) is None
+        and name[0] not in ". "
+        and name[-1] not in ". "
+        and unicodedata.is_normalized("NFC", name)
+    )
+
+
+parts = st.sampled_from(
+    [*"./\\ \x00:", "..", "CON", "nul", "x" * 150, "象" * 50, "e\u0301", "\u200d", "\u202e", ".csv"]
+)
+filenames = st.lists(parts | st.text(max_size=5), max_size=12).map("".join)
+
+
+@given(filenames)
+def test_every_name_is_safe(filename: str) -> None:
+    name = names.sanitised(filename, ID)
+    assert is_safe(name)
+    assert names.sanitised(name, ID) == name
+
+
+@given(filenames, st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True))
+def test_every_alternative_is_safe_and_new(filename: str, upload_id: str) -> None:
+    name = names.sanitised(filename, upload_id)
+    found = list(itertools.islice(names.alternatives(name, upload_id), 12))
+    assert found[0] == name
+    assert found[2] == names.unique(name, upload_id)
+    assert all(map(is_safe, found))
+    assert len(set(found)) >= len(found) - 1  # an id may be as short as what is taken of it
+
+
+def test_alternatives_keep_the_extension_and_name_the_upload() -> None:
+    assert list(itertools.islice(names.alternatives("x.csv", "0123456789"), 5)) == [
+        "x.csv",
+        "x-23456789.csv",
+        "x-0123456789.csv",
+        "x-0123456789-2.csv",
+        "x-0123456789-3.csv",
+    ]
+    long = names.sanitised("x" * 300 + ".csv", ID)
+    assert names.unique(long, ID) == "x" * (200 - 5 - len(ID)) + f"-{ID}.csv"
