@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 
-import tusjumbo
-
 ROOT = Path(__file__).parents[1]
 
 LEAVES = "directories errors hop notice settings"
@@ -237,13 +235,6 @@ def test_every_module_keeps_the_rule(rule: Callable[[Module], Iterator[str]]) ->
     modules = [*_modules("tusjumbo"), *_modules("conformance")]
     faults = [f"{module.name}: {fault}" for module in modules for fault in rule(module)]
     assert faults == []
-
-
-def test_every_name_that_the_package_gives_is_there() -> None:
-    assert all(getattr(tusjumbo, name) is not None for name in tusjumbo.__all__)
-    assert set(dir(tusjumbo)) == set(tusjumbo.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'Tusjumbo'"):
-        _ = tusjumbo.Tusjumbo
 
 
 def test_the_table_has_no_line_for_rooms_that_are_not_there() -> None:

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from tusjumbo.cli import main
@@ -28,6 +29,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_is_installed() -> None:
     (command,) = entry_points(group="console_scripts", name="tusjumbo")
     assert command.load() is main
+
+
+def test_flags_that_are_not_given_are_right_for_pydantic_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """cyclopts has every value checked by pydantic as soon as anybody has imported it."""
+    assert pydantic.__name__ in sys.modules
+    Path("none").mkdir()
+    assert _say(capsys, "list", "--upload-dir=none") == "There are no uploads in none.\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["nothing", "help"])

@@ -181,7 +181,7 @@ def test_it_stops_cleanly_and_says_so(tmp_path: Path, workers: int, number: sign
         tree = server.tree()
         assert server.stop(by=number) == 0
         assert server.said.splitlines()[-1] == "Stopped; what had arrived is kept."
-        assert not any(map(is_alive, tree))
+        poll(lambda: not any(map(is_alive, tree)), DEADLINE, "somebody is left")
 
 
 @pytest.mark.wire

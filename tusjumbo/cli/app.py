@@ -104,7 +104,7 @@ def _flag(name: str, hint: Any, details: Parameter, default: str) -> inspect.Par
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[hint, details, shown],
+        annotation=Annotated[hint | None, details, shown],
     )
 
 
