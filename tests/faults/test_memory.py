@@ -73,13 +73,13 @@ def _send_chunked(wire: Wire, size: int) -> None:
 
 
 def test_many_slow_uploads_at_once(tmp_path: Path) -> None:
-    count, piece = 500, bytes(20_000)
+    count, pieces, piece = 500, 10, bytes(4_000)  # three packets or so
     with Server(tmp_path / "data") as server:
         idle = _idle(server)
         paths = [server.tus.create(MIB) for _ in range(count)]
         wires = [server.tus.begin_patch(path, 0, MIB) for path in paths]
         try:
-            for _ in range(5):
+            for _ in range(pieces):
                 for wire in wires:
                     wire.send(piece)
                 until_all_read(wires)
@@ -88,7 +88,7 @@ def test_many_slow_uploads_at_once(tmp_path: Path) -> None:
             assert grown < 64 * MIB
             # They are all alive: one after the other can be carried to its end.
             for wire in wires:
-                wire.send(bytes(MIB - 5 * len(piece)))
+                wire.send(bytes(MIB - pieces * len(piece)))
                 assert int(wire.read().expect(204)["Upload-Offset"]) == MIB
         finally:
             for wire in wires:
