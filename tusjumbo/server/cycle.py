@@ -12,11 +12,11 @@ connection ends is the connection's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
-from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http import httptools_impl as stock
-from uvicorn.protocols.http.flow_control import service_unavailable
 
 from tusjumbo.notice import Notice
 from tusjumbo.server.limits import Limits
@@ -59,17 +59,6 @@ class UploadCycle(stock.RequestResponseCycle):
     """Fields after the body. Never among the headers: they come too late to decide anything."""
     end_told: bool
     """Whether the app has heard that the body is complete."""
-
-    async def run_asgi(self, app: ASGI3Application) -> None:
-        async def cancellable(*args: Any) -> None:
-            try:
-                return await app(*args)
-            except asyncio.CancelledError:
-                # Only a stopping server cancels, when time is up: no error of the app's.
-                if not self.response_started and not self.flow.write_paused:
-                    await service_unavailable(self.scope, self.receive, self.send)
-
-        await super().run_asgi(cancellable)
 
     # --- the body --------------------------------------------------------------------------------
 
@@ -117,10 +106,10 @@ class UploadCycle(stock.RequestResponseCycle):
 
     # --- the response ----------------------------------------------------------------------------
 
-    async def send(self, message: ASGISendEvent) -> None:
+    def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         if message["type"] == "http.response.start" and not self.response_started:
             message = self._opened(message)
-        await super().send(message)
+        return super().send(message)
 
     def _opened(self, message: HTTPResponseStartEvent) -> HTTPResponseStartEvent:
         """Decide, as late as possible, if the connection outlives this response, and say so."""

@@ -21,12 +21,15 @@ import asyncio
 import contextlib
 import enum
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http import httptools_impl as stock
+from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.server import ServerState
 
 from tusjumbo.server.cycle import UploadCycle, adopt
@@ -62,19 +65,35 @@ class Refused(Exception):
 class Outlet(asyncio.Transport):
     """The transport as a cycle sees it: closing it is a wish, and the connection knows how."""
 
-    def __init__(self, protocol: UploadProtocol) -> None:
+    def __init__(self, protocol: UploadProtocol, transport: asyncio.Transport) -> None:
         super().__init__()
         self._protocol = protocol
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._protocol.is_leaving:
-            self._protocol.transport.write(data)
+        self.write = transport.write  # type: ignore[method-assign]
 
     def is_closing(self) -> bool:
         return self._protocol.is_leaving
 
     def close(self) -> None:
         self._protocol.leave()
+
+
+EVENTS = [
+    *("on_message_begin", "on_url", "on_header"),
+    *("on_headers_complete", "on_body", "on_message_complete"),
+]
+
+
+class MidMessage:
+    """What a parser is given to call when it begins within a message: nothing until `live`."""
+
+    def __init__(self, protocol: UploadProtocol) -> None:
+        self.live = False
+        for event in EVENTS:
+            setattr(self, event, partial(self._call, getattr(protocol, event)))
+
+    def _call(self, callback: Callable[..., None], *args: bytes) -> None:
+        if self.live:
+            callback(*args)
 
 
 class UploadProtocol(stock.HttpToolsProtocol):
@@ -88,7 +107,9 @@ class UploadProtocol(stock.HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits_of(config)
         self.closing = closing_of(server_state)
-        self.outlet = Outlet(self)
+        self.outlet: Outlet
+        self._app = self.app
+        self.app = self._attended
         self._deadline = Deadline(self.loop, self._expired)
         self._wait = Wait.NOTHING
         self._patience_ends = 0.0
@@ -101,11 +122,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._incoming: UploadCycle | None = None
         """The request whose body is being received."""
         self._in_head = False
-        self._replaying = False
-        """Whether the parser is being told what we know already."""
         self._length: int | None = 0
         """Of the body of the latest message; None if it comes in chunks."""
-        self._fields_size = 0
         self._unplaced = 0
         """Bytes parsed that have become nothing yet: the parser may hold them."""
 
@@ -113,6 +131,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.outlet = Outlet(self, transport)
         self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,98 +155,99 @@ class UploadProtocol(stock.HttpToolsProtocol):
         if self._wait is Wait.CLOSE:
             self._throw_away(len(data))
             return
+        if self._unplaced > self.limits.head_size:
+            self._refuse(Refused(431, "This head has no end."))
+            return
+        self._unplaced += len(data)
         try:
-            self._parse(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
-                self._ignore_upgrade(data[upgrade.args[0] :])
+            while data:
+                data = self._parse(data)
+        except httptools.HttpParserUpgrade:
+            self.handle_websocket_upgrade()
         except httptools.HttpParserError as error:
             self._refuse(error.__context__ if isinstance(error.__context__, Refused) else None)
-        except Refused as refused:
-            self._refuse(refused)
         else:
             self._settle()
 
-    def _parse(self, data: bytes) -> None:
-        if self._unplaced > self.limits.head_size:
-            raise Refused(431, "This head has no end.")
-        self._unplaced += len(data)
-        self.parser.feed_data(data)
+    def _parse(self, data: bytes) -> bytes:
+        """What the parser leaves over.
+
+        :raises HttpParserUpgrade: the rest of the connection belongs to WebSocket
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                raise
+            self._ignore_upgrade()
+            return data[upgrade.args[0] :]
+        return b""
 
     def handle_websocket_upgrade(self) -> None:
         self._deadline.cancel()
         super().handle_websocket_upgrade()
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self) -> None:
         """Go on in HTTP/1.1.
 
         RFC 9110, 7.8: "A server MAY ignore a received Upgrade header field if it wishes to continue
         using the current protocol". The parser believes that the message ends with its head. If it
         has a body, a new parser is told as much of the head as makes it read that body.
         """
-        if self._incoming is not None:
-            framing = (
-                "transfer-encoding: chunked"
-                if self._length is None
-                else f"content-length: {self._length}"
-            )
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self._replaying = True
-            self.parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
-            self._replaying = False
-        self.data_received(rest)
+        if self._incoming is None:
+            return
+        chunked = self._length is None
+        framing = "transfer-encoding: chunked" if chunked else f"content-length: {self._length}"
+        callbacks = MidMessage(self)
+        self.parser = httptools.HttpRequestParser(callbacks)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
+        callbacks.live = True
 
     # --- the parser ------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._replaying:
-            return
         super().on_message_begin()
         self._in_head = True
-        self._length = 0
-        self._fields_size = self._unplaced = 0
-
-    def on_url(self, url: bytes) -> None:
-        if self._replaying:
-            return
-        self._count_fields(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._replaying:
-            return
-        self._count_fields(len(name) + len(value) + 4)  # with colon, space and line end
-        if self._in_head:
-            super().on_header(name, value)
-            # The parser has checked both grammars, and refuses a message that has both.
-            if self.headers[-1][0] == b"content-length":
-                self._length = int(value)
-            elif self.headers[-1][0] == b"transfer-encoding":
-                self._length = None
-        elif self._incoming is not None:
-            self._incoming.trailers.append((name.lower(), value))
-
-    def _count_fields(self, size: int) -> None:
-        self._fields_size += size
-        if self._fields_size > self.limits.head_size:
-            raise Refused(431, f"A request head may have {self.limits.head_size} bytes here.")
+        self._unplaced = 0
 
     def on_headers_complete(self) -> None:
-        if self._replaying:
-            return
+        size = len(self.url)
+        length: int | None = 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4  # colon, space and line end
+            # The parser has checked both grammars, and refuses a message that has both.
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                length = None
+        if size > self.limits.head_size:
+            raise Refused(431, f"A request head may have {self.limits.head_size} bytes here.")
+        self._length = length
         before = self.cycle
         super().on_headers_complete()
         self._in_head = False
-        self._fields_size = self._unplaced = 0
+        self._unplaced = 0
         if self.cycle is not before:  # else it is for WebSocket
-            self._incoming = adopt(self.cycle, self, self._length)
+            self._incoming = adopt(self.cycle, self, length)
+            # From here on the parser reports trailers, and uvicorn would take them for headers.
+            self.headers = self._incoming.trailers
 
     def _start_asgi_task(self, cycle: stock.RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = adopt(cycle, self, self._length)
         super()._start_asgi_task(cycle, app)
+
+    async def _attended(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> Any:
+        cycle = self._running
+        try:
+            return await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # Only a stopping server cancels, when time is up: no error of the app's.
+            if cycle is not None and not cycle.response_started and not self.flow.write_paused:
+                await service_unavailable(scope, receive, send)
+            return None
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -369,7 +389,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
     def _enter(self, wait: Wait) -> None:
         self._wait = wait
         self._moved = False
-        if wait in (Wait.REST, Wait.CLOSE):
+        if wait is Wait.REST or wait is Wait.CLOSE:
             limits = self.limits
             patience = limits.closing_linger_time if self.closing.given else limits.linger_time
             self._patience_ends = self.loop.time() + patience
