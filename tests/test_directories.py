@@ -73,3 +73,12 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 def test_a_missing_directory_cannot_be_synced(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         directories.sync(tmp_path / "missing", Durability.COMMIT)
+
+
+def test_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory is gone."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError):
+        directories.make(Path("a/b"), Durability.OS)

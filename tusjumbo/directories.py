@@ -20,12 +20,12 @@ def make(path: Path, durability: Durability) -> None:
     :raises OSError:
     """
     try:
-        os.mkdir(path)
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            make(path.parent, durability)
+            os.mkdir(path)
     except FileExistsError:
-        return
-    except FileNotFoundError:
-        make(path.parent, durability)
-        make(path, durability)
         return
     try:
         sync(path.parent, durability)
