@@ -7,7 +7,8 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -18,7 +19,7 @@ from tests.stores.test_names import filenames
 from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.sessions.session import Receipt, UploadSession
 from tusjumbo.settings import Durability
-from tusjumbo.stores.local import LocalStore
+from tusjumbo.stores.local import LocalStore, LocalWriter
 from tusjumbo.testing.stores import DATA, StoreContract, done, opened, put, read, sealed
 
 
@@ -126,16 +127,16 @@ async def test_finishing_copies_nothing(store: LocalStore, root: Path) -> None:
     assert path.stat().st_ino == before
 
 
+def left_open(root: Path) -> list[str]:
+    """The files below `root` that this process has open."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [target for target in found if target.startswith(str(root))]
+
+
 async def test_no_file_is_left_open(store: LocalStore, root: Path) -> None:
-    def count() -> int:
-        targets = (os.readlink(f"/proc/self/fd/{name}") for name in descriptors())
-        return sum(target.startswith(str(root)) for target in targets)
-
-    def descriptors() -> Iterator[str]:
-        for name in os.listdir("/proc/self/fd"):
-            if os.path.lexists(f"/proc/self/fd/{name}"):
-                yield name
-
     await finish(store, sealed(DATA), DATA)
     with pytest.raises(StorageLost):
         await put(store, opened("b", (0, 1)), {})
@@ -147,7 +148,7 @@ async def test_no_file_is_left_open(store: LocalStore, root: Path) -> None:
     await store.strays(1e12)
     await store.abandon(opened("c"))
     await store.remove(opened("c"))
-    assert count() == 0
+    assert left_open(root) == []
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -321,14 +322,12 @@ class SlowDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = threading.Event()
         self.let = threading.Event()
-        self.descriptors: list[int] = []
         self._pwrite = os.pwrite
         monkeypatch.setattr(os, "pwrite", self.pwrite)
 
     def pwrite(self, descriptor: int, data: memoryview, at: int) -> int:
         self.begun.set()
         self.let.wait(30.0)
-        self.descriptors.append(os.fstat(descriptor).st_ino)
         return self._pwrite(descriptor, data, at)
 
 
@@ -336,12 +335,10 @@ async def test_a_cancelled_write_is_waited_for(
     store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SlowDisk(monkeypatch)
-    left: list[bool] = []
 
     async def write() -> None:
         async with store.writing(opened()) as writer:
             await writer.write(0, memoryview(DATA), None)
-        left.append(True)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(write)
@@ -351,8 +348,10 @@ async def test_a_cancelled_write_is_waited_for(
             for _ in range(100):
                 await anyio.lowlevel.checkpoint()
             assert tree(root) == {"sessions/a": b""}
+            assert len(left_open(root)) == 1
             disk.let.set()
     assert tree(root) == {"sessions/a": DATA}
+    assert left_open(root) == []
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -360,6 +359,14 @@ async def test_a_task_that_asyncio_cancels_closes_nothing_under_its_thread(
     store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SlowDisk(monkeypatch)
+    begun: list[object] = []
+    alone = LocalWriter._alone
+
+    def noted(writer: LocalWriter, work: Callable[[], None]) -> None:
+        begun.append(work)
+        alone(writer, work)
+
+    monkeypatch.setattr(LocalWriter, "_alone", noted)
 
     async def write() -> None:
         async with store.writing(opened()) as writer:
@@ -368,9 +375,12 @@ async def test_a_task_that_asyncio_cancels_closes_nothing_under_its_thread(
     task = asyncio.create_task(write())
     await anyio.to_thread.run_sync(disk.begun.wait)
     task.cancel()
-    await asyncio.sleep(0)
+    with anyio.fail_after(30.0):
+        while len(begun) < 2:  # the write, and the closing of its file
+            await anyio.sleep(0.001)
+    assert len(left_open(root)) == 1
     disk.let.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert disk.descriptors == [(root / "sessions" / "a").stat().st_ino]
     assert tree(root) == {"sessions/a": DATA}
+    assert left_open(root) == []

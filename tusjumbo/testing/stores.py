@@ -140,6 +140,15 @@ class StoreContract(ABC):
         await put(store, session, {len(DATA): b"!"})
         assert await self._unfinished() == DATA + b"!"
 
+    async def test_a_writer_who_knows_less_than_is_stored_shortens_nothing(
+        self, store: Store
+    ) -> None:
+        """Another writer was faster, and the catalog is about to refuse this one."""
+        await self._plant("a", DATA)
+        await put(store, opened("a"), {0: DATA[:10]})
+        await put(store, opened("a", (0, 10)), {10: DATA[10:20]})
+        assert await self._unfinished() == DATA
+
     async def test_a_piece_of_a_larger_buffer(self, store: Store) -> None:
         buffer = bytearray(b"?" + DATA + b"?")
         async with store.writing(opened()) as writer:
