@@ -5,6 +5,7 @@ It can say when the app first asked for the body, hold a body back, cut it, or s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +187,12 @@ def files_below(directory: Path) -> set[str]:
     """What is there, without the machinery (catalog and locks)."""
     found = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
     return {str(path) for path in found if path.parts[0] in ("sessions", "completed", "abandoned")}
+
+
+def opened(path: Path) -> list[str]:
+    """The descriptors by which this process has the file open."""
+    descriptors = Path("/proc/self/fd").iterdir()
+    return [fd.name for fd in descriptors if os.path.lexists(fd) and os.readlink(fd) == str(path)]
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

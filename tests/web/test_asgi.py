@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,17 @@ from starlette.routing import Mount, Route, Router
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from tests.web.browsing import GONE, OFFSET_STREAM, Browser, Clock, T, files_below, piece, until
+from tests.web.browsing import (
+    GONE,
+    OFFSET_STREAM,
+    Browser,
+    Clock,
+    T,
+    files_below,
+    opened,
+    piece,
+    until,
+)
 from tests.web.conftest import Serve
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.settings import UploadSettings
@@ -432,6 +443,37 @@ async def test_a_lifespan_may_be_repeated(serve: Serve) -> None:
         async with running(tus):
             assert await Browser(tus).upload(b"hello")
     assert await Browser(tus).upload(b"hello")
+
+
+async def test_a_lifespan_removes_what_nobody_accounts_for(
+    serve: Serve, clock: Clock, upload_dir: Path
+) -> None:
+    stray = upload_dir / "sessions" / "jumbo_stray"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    os.utime(stray, (clock.now - 7200, clock.now - 7200))
+    async with serve(sweep_every="10m").lifespan():
+        await until(lambda: not stray.exists())
+
+
+async def test_a_lifespan_gives_everything_back(serve: Serve, upload_dir: Path) -> None:
+    tus = serve(sweep_every="10m")
+    catalog = upload_dir / "catalog.sqlite3"
+    async with tus.lifespan():
+        await Browser(tus).upload(b"hello")
+        assert opened(catalog)
+    assert not opened(catalog)
+
+
+async def test_after_a_lifespan_requests_sweep(
+    serve: Serve, clock: Clock, upload_dir: Path
+) -> None:
+    tus = serve(sweep_every="10m", expire_after="1h")
+    async with tus.lifespan():
+        pass
+    await expired(serve, clock)
+    await Browser(tus).ask("OPTIONS", "/")
+    assert swept(upload_dir)()
 
 
 async def test_a_sweep_that_fails_stops_nothing(

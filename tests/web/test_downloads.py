@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.browsing import Browser, Clock
+from tests.web.browsing import Browser, Clock, opened
 from tests.web.conftest import Serve
 from tusjumbo.web.bodies import Message
 from tusjumbo.web.downloads import disposition, safe_type
@@ -197,6 +197,11 @@ CONDITIONS = [
         200,
         id="the tag decides",
     ),
+    pytest.param(
+        {"If-None-Match": "", "If-Modified-Since": "Tue, 14 Nov 2023 22:13:20 GMT"},
+        200,
+        id="no tag decides, too",
+    ),
     pytest.param({"If-Match": '"{id}"'}, 200, id="must be this"),
     pytest.param({"If-Match": '"other"'}, 412, id="must be another"),
     pytest.param({"Range": "bytes=0-1", "If-Range": '"{id}"'}, 206, id="range of this"),
@@ -260,13 +265,6 @@ async def test_a_file_that_was_taken_away(
     assert b"gone" in answer.body
     assert str(upload_dir).encode() not in answer.body
     assert "Traceback" not in caplog.text
-
-
-def opened(path: Path) -> list[str]:
-    """Where this process has the file open."""
-    descriptors = Path("/proc/self/fd").iterdir()
-    links = [os.readlink(fd) for fd in descriptors if os.path.lexists(fd)]
-    return [link for link in links if link == str(path)]
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError], ids=["client gone", "server broken"])

@@ -342,6 +342,7 @@ def test_not_behind_a_proxy(lines: list[str], client: str, url: str) -> None:
         "for=[2001:db8::7]",
         "for=192.0.2.7:80",
         "for=192.0.2.7;for=6.6.6.6",
+        "for=6.6.6.6;for=192.0.2.7",
         "for=192.0.2.7;",
         "for=192.0.2.7,",
         ",for=192.0.2.7",
