@@ -29,16 +29,30 @@ def failing(
 ) -> Iterator[Path]:
     """Let `calls` (comma-separated) fail with `error` (an errno name) in all of the server.
 
-    `when` counts calls as strace does (`2`: the second, `1+`: all); `path` narrows it down to calls
-    that touch this file. Gives strace's log, in which every call that failed says INJECTED.
+    `when` counts calls as strace does, in each thread (`2`: the second, `1+`: all); `path` narrows
+    it down to calls that touch this file. Gives strace's log, in which every call that failed says
+    INJECTED.
     """
+    with _meddling(server, calls, f"error={error}:when={when}", path) as log:
+        yield log
+
+
+@contextmanager
+def killing(server: Server, calls: str, when: str, *, path: Path | None = None) -> Iterator[Path]:
+    """kill -9 the server as it enters one of `calls`, which is then not carried out."""
+    with _meddling(server, calls, f"signal=SIGKILL:when={when}", path) as log:
+        yield log
+
+
+@contextmanager
+def _meddling(server: Server, calls: str, fault: str, path: Path | None) -> Iterator[Path]:
     log = server.directory.with_name("strace.log")
     log.unlink(missing_ok=True)
     pids = [str(process.pid) for process in server.tree()]
     tracer = subprocess.Popen(
         (
             *("strace", "-f", "-o", str(log), "-e", f"trace={calls}"),
-            *("-e", f"inject={calls}:error={error}:when={when}"),
+            *("-e", f"inject={calls}:{fault}"),
             *(("-P", str(path)) if path else ()),
             *(part for pid in pids for part in ("-p", pid)),
         ),
@@ -48,9 +62,18 @@ def failing(
         poll(lambda: all(_traced(pid, tracer.pid) for pid in pids), 20, "strace does not attach")
         yield log
     finally:
-        tracer.send_signal(signal.SIGINT)
-        _, said = tracer.communicate(timeout=20)
+        said = _let_go(tracer)
     assert all(b"attached" in line or b"detached" in line for line in said.splitlines()), said
+
+
+def _let_go(tracer: subprocess.Popen[bytes]) -> bytes:
+    """End strace, and give what it said. It can hang when its tracees are being killed."""
+    tracer.send_signal(signal.SIGINT)
+    try:
+        return tracer.communicate(timeout=5)[1]
+    except subprocess.TimeoutExpired:
+        tracer.kill()
+        return tracer.communicate()[1]
 
 
 def _traced(pid: str, tracer: int) -> bool:

@@ -16,11 +16,13 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.faults.campaign import CAMPAIGN, KILLED_SIZE, MIB
+from tests.faults.inject import killing, needs_root
 from tests.harness.process import ROOT, Server, is_alive
 from tests.harness.wire import Wire, poll
 
@@ -30,6 +32,7 @@ CHECKPOINT = 64 * MIB
 SLACK = 8 * MIB
 """Two blocks of 1 MiB, a piece per connection, and some air."""
 STEP = 256 * 1024
+NAMING = "link,linkat,rename,renameat,renameat2,unlink,unlinkat"
 
 
 class Pattern:
@@ -132,6 +135,47 @@ def test_killed_in_the_middle_and_resumed(tmp_path: Path, workers: int, kill: Ki
                     assert _stored(server, path).stat().st_size >= offset, where
                     assert pattern.is_prefix_of(_stored(server, path), offset), where
             _whole(server, path, pattern)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("calls", "file", "when", "size"),
+    [
+        *(("pwrite64", "data", when, 3 * MIB) for when in (1, 2, 3)),
+        # The first checkpoint comes after 64 blocks of 1 MiB, when other blocks are on their way.
+        *(("pwrite64", "data", when, 100 * MIB) for when in (63, 64, 65, 66, 67)),
+        *(("pwrite64", "wal", when, 3 * MIB) for when in (1, 2, 3, 4, 5, 6)),
+        *(("fdatasync,fsync", "data", when, 3 * MIB) for when in (1, 2)),
+        *(("fdatasync,fsync", "wal", when, 3 * MIB) for when in (1, 2, 3)),
+        *((NAMING, "", when, MIB) for when in (1, 2, 3)),
+    ],
+)
+def test_killed_at_a_system_call(
+    tmp_path: Path, calls: str, file: str, when: int, size: int
+) -> None:
+    """Between any two steps of a PATCH, from the first byte to the finished file."""
+    pattern = Pattern(when, size)
+    with Server(tmp_path / "data") as server:
+        path = server.tus.create(size)
+        server.tus.patch(path, 0, pattern.at(0, 1000)).expect(204)
+        touched = {
+            "data": _stored(server, path),
+            "wal": server.directory / "catalog.sqlite3-wal",
+            "": None,
+        }[file]
+        with killing(server, calls, str(when), path=touched):
+            wire = server.tus.begin_patch(path, 1000, size - 1000)
+            with wire, suppress(ConnectionError):
+                _send_up_to(wire, pattern, 1000, size)
+                wire.read()
+        server.restart()
+        offset = server.tus.offset(path)
+        assert 1000 <= offset <= size
+        if offset < size:
+            assert pattern.is_prefix_of(_stored(server, path), offset)
+            server.tus.patch(path, offset, pattern.at(offset, size)).expect(204)
+        _whole(server, path, pattern)
+        assert not list(server.directory.glob("sessions/*"))
 
 
 def _shown(server: Server, path: str) -> int:
