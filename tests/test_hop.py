@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import anyio
@@ -118,3 +119,44 @@ def test_each_event_loop_has_its_own_tokens() -> None:
     anyio.run(other_loop)
     first.join()
     assert rooms.inside == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_task_that_asyncio_cancels_waits_too(times: int) -> None:
+    """`Task.cancel` goes through shields, and may be repeated."""
+    hop, rooms = Hop(1), Rooms()
+    task = asyncio.create_task(hop(rooms.work))
+    await until_inside(rooms, 1)
+    for _ in range(times):
+        task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+    rooms.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rooms.inside == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_task_that_asyncio_cancels_at_any_moment_leaves_nothing_behind() -> None:
+    hop = Hop(1)
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def work() -> None:
+        begun.append(1)
+        threading.Event().wait(0.0005)
+        ended.append(1)
+
+    for patience in range(40):
+        task = asyncio.create_task(hop(work))
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert len(begun) == len(ended)
+    count = len(begun)
+    await hop(int)
+    assert len(begun) == len(ended) == count

@@ -3,14 +3,18 @@
 Each kind of blocking work (disk, catalog) has a Hop of its own with its own number of tokens, so
 that slow disks cannot take the threads that answer HEAD, and neither can take those of the
 application that we are mounted in. Limiters belong to an event loop; a Hop may be shared by many.
-A cancelled caller waits for its thread: work that has begun is never left behind unseen.
+
+A cancelled caller waits for its thread: work that has begun is never left behind unseen. anyio sees
+to that for its own cancel scopes, but `asyncio.Task.cancel` (uvicorn's last resort at shutdown,
+`asyncio.timeout`, `asyncio.wait_for`) goes through every shield, so here it is waited for by hand.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -32,4 +36,39 @@ class Hop:
         except LookupError:
             limiter = anyio.CapacityLimiter(self._tokens)
             self._limiter.set(limiter)
-        return await run_sync(partial(work, *args, **kwargs), limiter=limiter)
+        running = _Running(partial(work, *args, **kwargs))
+        try:
+            return await run_sync(running, limiter=limiter)
+        except anyio.get_cancelled_exc_class():
+            await running.is_over()
+            raise
+
+
+class _Running(Generic[T]):
+    """Work that is about to begin in a thread, unless its caller leaves first."""
+
+    __slots__ = ("_turn", "_work", "over")
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._turn = threading.Lock()
+        self.over = False
+
+    def __call__(self) -> T:
+        if not self._turn.acquire(blocking=False):
+            raise RuntimeError("its caller has left")
+        try:
+            return self._work()
+        finally:
+            self.over = True
+
+    async def is_over(self) -> None:
+        """Return when the work has ended; if it has not begun, it never will."""
+        if self._turn.acquire(blocking=False):
+            return
+        while not self.over:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.001)
+            except anyio.get_cancelled_exc_class():
+                continue  # cancelled again; the caller raises the first cancellation
