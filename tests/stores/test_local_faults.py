@@ -171,6 +171,33 @@ async def test_what_was_written_before_the_disk_was_full_can_be_synced(
     assert tree(root) == {"sessions/a": DATA * 2}
 
 
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        (DATA, DATA),
+        (DATA + b"left behind", DATA),
+        (DATA + bytes(2 * len(DATA)), DATA + DATA[:1000] + bytes(2 * len(DATA) - 1000)),
+    ],
+    ids=["at the end", "over what was left behind", "before what somebody else has written"],
+)
+async def test_bytes_that_a_full_disk_cut_short_take_no_room(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch, stored: bytes, kept: bytes
+) -> None:
+    pwrite = os.pwrite
+
+    def full(file: int, data: memoryview, at: int) -> int:
+        if at > len(DATA):
+            raise OSError(errno.ENOSPC, "full")
+        return pwrite(file, data[:1000], at)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    (root / "sessions").mkdir(parents=True)
+    (root / "sessions" / "a").write_bytes(stored)
+    with pytest.raises(StorageFull):
+        await put(store, opened("a", (0, len(DATA))), {len(DATA): DATA})
+    assert tree(root) == {"sessions/a": kept}
+
+
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])
 async def test_a_writer_that_could_not_sync_is_of_no_further_use(
     root: Path, system: System, call: str

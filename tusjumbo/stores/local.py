@@ -9,9 +9,6 @@ truncates and never appends, what an earlier request left behind is overwritten 
 what lies beyond the end is cut before the file is published. No name is ever taken from another
 file. With `durability=commit` data is on the disk before its name is, and both before a method
 returns.
-
-All file operations happen in threads. A writer's file belongs to its lock, so that it is never
-closed, and its number given to another file, while a thread is still writing.
 """
 
 from __future__ import annotations
@@ -19,10 +16,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 
@@ -217,10 +212,8 @@ class LocalWriter:
         self._session = session
         self._durability = durability
         self._hop = hop
-        self._lock = threading.Lock()
         self._file: int | None = None
         self._closed = False
-        self._used = False
         # Whoever commits the first range has made sure that the file is listed. Until then it may
         # have been made by a request that committed nothing.
         self._listed = bool(session.ranges.runs)
@@ -228,29 +221,23 @@ class LocalWriter:
     async def check(self) -> None:
         """:raises StorageLost: committed bytes are not there"""
         if self._session.ranges.runs:
-            await self._run(self._opened)
+            await self._hop(_told, self._opened)
 
     async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
-        await self._run(self._write, at, data, hasher)
+        await self._hop(_told, self._write, at, data, hasher)
 
     async def sync(self) -> None:
-        if self._durability is Durability.COMMIT:
-            await self._run(self._sync)
+        if self._durability is Durability.COMMIT and self._file is not None:
+            await self._hop(_told, self._sync)
+        elif self._closed:
+            raise StorageFailed
 
     async def aclose(self) -> None:
-        """Give back the file, once the thread that uses it is done."""
-        if self._used:
-            await self._run(self._close)
-
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        self._used = True
-        return await self._hop(self._alone, partial(work, *args, **kwargs))
+        """Give back the file."""
+        if self._file is not None:
+            await self._hop(self._close)
 
     # --- in a thread ---
-
-    def _alone(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            return _told(work)
 
     def _opened(self) -> int:
         if self._closed:
@@ -275,15 +262,14 @@ class LocalWriter:
             _write_all(file, data, at)
         except OSError:
             # On a full disk these bytes, which will not be recorded, take the room that the
-            # catalog needs to record the ones before them.
+            # catalog needs to record the ones before them. What lies beyond them is not ours.
             if at >= self._session.ranges.stop:
                 with suppress(OSError):
-                    os.ftruncate(file, at)
+                    if os.fstat(file).st_size <= at + len(data):
+                        os.ftruncate(file, at)
             raise
 
     def _sync(self) -> None:
-        if self._file is None and not self._closed:
-            return
         try:
             _sync_data(self._opened())
             if not self._listed:
