@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -197,27 +196,7 @@ def test_node_and_again_after_it_was_interrupted(server: Server, node: Path) -> 
     assert len(sessions.splitlines()) == 1
 
 
-PAGE = """
-const file = Object.assign(Buffer.from('hello world'), { name: 'a b.txt', type: 'text/plain' })
-globalThis.document = {
-  querySelector: (name) => ({
-    addEventListener: (event, listener) => listener({ name, event, target: { files: [file] } }),
-  }),
-}
-"""
-
-
-@pytest.mark.wire
-def test_the_page_with_a_stand_in_for_the_browser(server: Server, node: Path) -> None:
-    (script,) = re.findall(r"<script type=\"module\">(.*?)</script>", BLOCKS["html"][0], re.DOTALL)
-    (url,) = re.findall(r"from '(https://.*)'", script)
-    version = json.loads((CLIENTS / "tus-js-client-4" / "package.json").read_text())["version"]
-    assert url.endswith(f"/tus-js-client@{version}")
-    local = _at(server, script).replace(url, "tus-js-client")
-    said = _run_node(node, local.replace("document.", PAGE + "document.", 1))
-    assert "100 %" in said
-    assert "finished: http://127.0.0.1" in said
-    assert (server.directory / "completed" / "a b.txt").read_bytes() == b"hello world"
+# The page is opened in a browser by tests/clients/test_browser.py.
 
 
 # --- python --------------------------------------------------------------------------------------
