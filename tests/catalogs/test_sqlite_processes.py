@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,12 +25,17 @@ def process(
 ) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.catalogs.worker", deed, str(path), durability.value]
     with subprocess.Popen(
-        [*command, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as running:
         try:
             yield running
         finally:
-            running.kill()
+            with suppress(ProcessLookupError):  # it and its children
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def is_sound(path: Path) -> bool:
