@@ -30,9 +30,15 @@ class Connection(Protocol):
     limits: Limits
     closing: Notice
 
+    transport: asyncio.Transport
+
     @property
-    def outlet(self) -> asyncio.Transport:
-        """Where to write; closing it leaves to the connection how."""
+    def is_leaving(self) -> bool:
+        """Whether it is closed, or as good as closed."""
+        ...
+
+    def leave(self) -> None:
+        """Close it, so that what was written can be read."""
         ...
 
     @property
@@ -43,6 +49,21 @@ class Connection(Protocol):
     def read_on(self) -> None:
         """There is room for more of the body."""
         ...
+
+
+class Outlet(asyncio.Transport):
+    """The transport as a cycle sees it: closing it is a wish, and the connection knows how."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self.write = connection.transport.write  # type: ignore[method-assign]
+
+    def is_closing(self) -> bool:
+        return self._connection.is_leaving
+
+    def close(self) -> None:
+        self._connection.leave()
 
 
 class UploadCycle(stock.RequestResponseCycle):
@@ -86,7 +107,6 @@ class UploadCycle(stock.RequestResponseCycle):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._has_news():
             self.message_event.clear()
-            self.connection.read_on()
             await self.message_event.wait()
         if self.response_complete or not (self.pieces or self._is_whole()):
             return {"type": "http.disconnect"}
@@ -143,7 +163,7 @@ def adopt(
     ours.pieces = []
     ours.trailers = []
     ours.end_told = False
-    ours.transport = connection.outlet
+    ours.transport = Outlet(connection)
     ours.scope["extensions"] = {"tusjumbo": {"closing": connection.closing}}
     if ours.scope["http_version"] == "1.0":
         # RFC 9110, 10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0

@@ -14,6 +14,10 @@ from collections.abc import Callable
 TICK = 0.001
 
 
+def _nothing() -> None:
+    """What happens when a deadline passes that nobody waits for."""
+
+
 class Deadline:
     __slots__ = ("_at", "_expired", "_loop", "_timer", "_timer_at")
 
@@ -33,9 +37,10 @@ class Deadline:
     def clear(self) -> None:
         self._at = None
 
-    def cancel(self) -> None:
-        """Clear, and leave nothing in the loop."""
+    def end(self) -> None:
+        """Clear for good: nothing is left in the loop, and nobody is kept."""
         self._at = None
+        self._expired = _nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -62,21 +62,6 @@ class Refused(Exception):
         self.status = status
 
 
-class Outlet(asyncio.Transport):
-    """The transport as a cycle sees it: closing it is a wish, and the connection knows how."""
-
-    def __init__(self, protocol: UploadProtocol, transport: asyncio.Transport) -> None:
-        super().__init__()
-        self._protocol = protocol
-        self.write = transport.write  # type: ignore[method-assign]
-
-    def is_closing(self) -> bool:
-        return self._protocol.is_leaving
-
-    def close(self) -> None:
-        self._protocol.leave()
-
-
 EVENTS = [
     *("on_message_begin", "on_url", "on_header"),
     *("on_headers_complete", "on_body", "on_message_complete"),
@@ -107,9 +92,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits_of(config)
         self.closing = closing_of(server_state)
-        self.outlet: Outlet
-        self._app = self.app
-        self.app = self._attended
         self._deadline = Deadline(self.loop, self._expired)
         self._wait = Wait.NOTHING
         self._patience_ends = 0.0
@@ -131,13 +113,12 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.outlet = Outlet(self, transport)
         self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._receive_decrypted()
         super().connection_lost(exc)
-        self._deadline.cancel()
+        self._deadline.end()
         if self._running is not None:
             self._running.hang_up()
         # An app that goes on keeps its cycle, and so this connection; not the other way round.
@@ -155,9 +136,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
         if self._wait is Wait.CLOSE:
             self._throw_away(len(data))
             return
-        if self._unplaced > self.limits.head_size:
-            self._refuse(Refused(431, "This head has no end."))
-            return
         self._unplaced += len(data)
         try:
             while data:
@@ -167,6 +145,9 @@ class UploadProtocol(stock.HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(error.__context__ if isinstance(error.__context__, Refused) else None)
         else:
+            if self._unplaced > self.limits.head_size:
+                self._refuse(Refused(431, "This head has no end."))
+                return
             self._settle()
 
     def _parse(self, data: bytes) -> bytes:
@@ -184,7 +165,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
         return b""
 
     def handle_websocket_upgrade(self) -> None:
-        self._deadline.cancel()
+        self._deadline.end()
         super().handle_websocket_upgrade()
 
     def _ignore_upgrade(self) -> None:
@@ -209,7 +190,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._unplaced = 0
 
     def on_headers_complete(self) -> None:
         size = len(self.url)
@@ -235,17 +215,21 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: stock.RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = adopt(cycle, self, self._length)
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(self._attend, self._running, app))
 
-    async def _attended(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    async def _attend(
+        self,
+        cycle: UploadCycle,
+        app: ASGI3Application,
+        scope: Scope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
     ) -> Any:
-        cycle = self._running
         try:
-            return await self._app(scope, receive, send)
+            return await app(scope, receive, send)
         except asyncio.CancelledError:
             # Only a stopping server cancels, when time is up: no error of the app's.
-            if cycle is not None and not cycle.response_started and not self.flow.write_paused:
+            if not cycle.response_started and not self.flow.write_paused:
                 await service_unavailable(scope, receive, send)
             return None
 
@@ -301,7 +285,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
         """Close the connection, so that what was written can be read."""
         if self.is_leaving:
             return
-        if self._incoming or self._in_head or self.pipeline or self.flow.read_paused:
+        if self._incoming or self._in_head or self.flow.read_paused:
             # The client may be sending. What it sends to a closed socket is answered with a reset,
             # and that takes from it what it has not read yet.
             self._linger()
@@ -334,7 +318,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
         elif running is not self._incoming:
             # The fault is in a later message than the one that is being answered.
             running.keep_alive = False
-            self.pipeline.clear()
             self.flow.pause_reading()
             return
         else:
