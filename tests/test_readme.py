@@ -38,7 +38,9 @@ NGINX = ROOT / ".cache" / "nginx" / "usr" / "sbin" / "nginx"
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("TUSJUMBO_", "MAKE"))]:
+    # ARGS: `make test ARGS=…` hands it down, and `make serve` would take it for its own.
+    ours = ("TUSJUMBO_", "MAKE", "ARGS")
+    for name in [name for name in os.environ if name.startswith(ours)]:
         monkeypatch.delenv(name)
 
 

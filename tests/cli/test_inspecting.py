@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -21,6 +22,12 @@ from tusjumbo.settings import Durability, UploadSettings
 
 MIB = 1024**2
 NOW = time.time()
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test may run minutes after this file was imported."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", time.time())
 
 
 def _session(upload_id: str, *runs: tuple[int, int], **facts: Any) -> UploadSession:
