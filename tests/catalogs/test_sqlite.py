@@ -194,7 +194,7 @@ async def test_durability_is_what_sqlite_is_told(catalog: SqliteCatalog) -> None
     with catalog._writer.connection() as connection:
         (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    expected = {Durability.COMMIT: 2, Durability.OS: 0}  # FULL and OFF
+    expected = {Durability.COMMIT: 2, Durability.OS: 1}  # FULL and NORMAL
     assert synchronous == expected[catalog._writer._durability]
     assert mode == "wal"
 
