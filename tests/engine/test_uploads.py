@@ -581,6 +581,18 @@ async def test_a_sealed_upload_is_finished_by_whoever_comes_next() -> None:
     assert bench.session(upload_id).phase is Phase.DONE
 
 
+async def test_what_cannot_be_tidied_is_no_failure_of_the_upload() -> None:
+    bench = Bench()
+    upload_id = await bench.create(3)
+
+    async def settle(session: UploadSession) -> None:
+        raise StorageFailed
+
+    bench.store.settle = settle  # type: ignore[method-assign]
+    assert (await bench.append(upload_id, 0, b"abc")).phase is Phase.DONE
+    assert isinstance(bench.journal.events[-1], UploadFinished)
+
+
 async def test_fetching_needs_a_finished_upload() -> None:
     bench = Bench()
     upload_id = await bench.create(3)

@@ -6,15 +6,19 @@ Each step may be repeated after a crash and comes to the same, so nothing is los
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import anyio
 
 from tusjumbo.engine.observers import Observers
+from tusjumbo.errors import SystemFailure
 from tusjumbo.ports import Catalog, Clock, Store
 from tusjumbo.sessions.events import UploadFinished
 from tusjumbo.sessions.rules import done
 from tusjumbo.sessions.session import Phase, UploadSession
+
+_log = logging.getLogger("tusjumbo")
 
 
 class Finish:
@@ -38,6 +42,10 @@ class Finish:
             finished = await self._catalog.update(
                 session.id, partial(done, receipt=receipt, now=self._clock())
             )
-            await self._store.settle(finished)
+            try:
+                await self._store.settle(finished)
+            except SystemFailure:
+                # The receipt is recorded: the upload is finished, and the sweep tidies up.
+                _log.exception("Something is left over of the finished upload %s.", session.id)
         self._observers.tell(UploadFinished(finished))
         return finished
