@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tests.harness.wire import poll
+from tusjumbo.notice import Notice
 
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 PATIENCE = 20.0
+
+
+class Gate:
+    """Holds an app up until the test lets it go on."""
+
+    def __init__(self, *, in_the_loop: bool = False) -> None:
+        self._open = threading.Event()
+        self._hold = self._spin if in_the_loop else self._sleep
+
+    async def __call__(self) -> None:
+        await self._hold()
+
+    async def _sleep(self) -> None:
+        while not self._open.is_set():
+            await asyncio.sleep(0.005)
+
+    async def _spin(self) -> None:
+        """Nothing else runs in the event loop meanwhile."""
+        end = time.monotonic() + PATIENCE
+        while not self._open.is_set() and time.monotonic() < end:
+            sum(range(1000))
+
+    def open(self) -> None:
+        self._open.set()
 
 
 async def respond(
@@ -48,6 +75,13 @@ class Recorder:
 
     def until_finished(self, requests: int = 1) -> None:
         poll(lambda: self.finished >= requests, PATIENCE, "the app does not finish")
+
+    @property
+    def closing(self) -> Notice:
+        """The notice that the first request was given."""
+        notice = self.scopes[0]["extensions"]["tusjumbo"]["closing"]
+        assert isinstance(notice, Notice)
+        return notice
 
     @property
     def body(self) -> bytes:

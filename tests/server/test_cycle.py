@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 import threading
-import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.harness.wire import GoneError, Wire, poll
-from tests.server.apps import PATIENCE, Recorder, pattern, refuse, respond
+from tests.server.apps import PATIENCE, Gate, Recorder, pattern, refuse, respond
 from tests.server.serving import OURS, STOCK, Certificate, served
 from tusjumbo.server.limits import Limits
 
 ENDINGS = pytest.mark.parametrize("end", [Wire.close, Wire.reset], ids=["FIN", "RST"])
 End = Callable[[Wire], None]
-
-
-class Gate:
-    """Holds an app up until the test lets it go on."""
-
-    def __init__(self, *, in_the_loop: bool = False) -> None:
-        self._open = threading.Event()
-        self._hold = self._spin if in_the_loop else self._sleep
-
-    async def __call__(self) -> None:
-        await self._hold()
-
-    async def _sleep(self) -> None:
-        while not self._open.is_set():
-            await asyncio.sleep(0.005)
-
-    async def _spin(self) -> None:
-        """Nothing else runs in the event loop meanwhile."""
-        end = time.monotonic() + PATIENCE
-        while not self._open.is_set() and time.monotonic() < end:
-            sum(range(1000))
-
-    def open(self) -> None:
-        self._open.set()
 
 
 def begin(wire: Wire, app: Recorder, length: int) -> None:
@@ -194,6 +171,47 @@ def test_a_cut_over_tls(loop: str, certificate: Certificate, size: int, end: End
     assert app.was_cut
 
 
+async def stream(receive: Any, send: Any) -> None:
+    """Answer without an end, until the client is gone."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    gone = asyncio.create_task(receive())
+    while not gone.done():
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await asyncio.sleep(0.005)
+
+
+def test_a_running_request_hears_of_the_cut_though_others_wait(loop: str) -> None:
+    """uvicorn tells only the latest; here that is one that has not begun."""
+    ended = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await stream(receive, send)
+        ended.set()
+
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        wire.head("GET", "/1")
+        wire.head("GET", "/2")
+        assert wire.answered(PATIENCE)
+        wire.reset()
+        assert ended.wait(PATIENCE)
+
+
+def test_a_connection_leaves_nothing_behind(loop: str) -> None:
+    """No timer and no circle of references: thousands of them come and go."""
+    gc.disable()
+    try:
+        with served(Recorder(), loop=loop) as server, server.endpoint.connect() as wire:
+            assert wire.request("PATCH", "/", {}, b"body").status == 200
+            [connection] = server.server.server_state.connections
+            left = weakref.ref(connection)
+            del connection
+            wire.close()
+            poll(lambda: left() is None, PATIENCE, "the connection is kept")
+    finally:
+        gc.enable()
+
+
 # --- bodies --------------------------------------------------------------------------------------
 
 
@@ -314,6 +332,7 @@ def test_no_100_after_the_body_has_begun(loop: str) -> None:
         wire.send(b"abc")
         wire.until_read()
         gate.open()
+        poll(lambda: app.messages, PATIENCE, "the bytes are not delivered")
         wire.send(b"def")
         answer = wire.read()
     assert (answer.body, answer.interim) == (b"abcdef", ())

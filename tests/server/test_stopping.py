@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from tests.harness.wire import poll
-from tests.server.apps import PATIENCE, Obedient, Recorder, pattern, refuse
+from tests.server.apps import PATIENCE, Gate, Obedient, Recorder, pattern, refuse
 from tests.server.serving import OURS, STOCK, served
 from tusjumbo.server import stopping
 from tusjumbo.server.limits import Limits
@@ -62,20 +62,14 @@ def test_idle_connections_are_closed_at_once(loop: str) -> None:
 
 
 def test_a_request_that_runs_may_finish_and_is_the_last_of_its_connection(loop: str) -> None:
-    finishing = threading.Event()
-
-    async def slow() -> None:
-        while not finishing.is_set():
-            await asyncio.sleep(0.005)
-
-    app = Recorder(before=slow)
+    gate = Gate()
+    app = Recorder(before=gate)
     with served(app, PATIENT, loop=loop) as server, server.endpoint.connect() as wire:
         wire.head("GET", "/")
         poll(lambda: app.scopes, PATIENCE, "the app is not called")
-        notice = app.scopes[0]["extensions"]["tusjumbo"]["closing"]
         server.stop()
-        poll(lambda: notice.given, PATIENCE, "the app is not told")
-        finishing.set()
+        poll(lambda: app.closing.given, PATIENCE, "the app is not told")
+        gate.open()
         assert wire.read()["connection"] == "close"
         assert wire.read_to_end() == b""
         assert server.join() == 0
@@ -137,9 +131,8 @@ def test_a_second_signal_cuts_it_short(loop: str) -> None:
     with served(app, PATIENT, loop=loop) as server, server.endpoint.connect() as wire:
         wire.head("PATCH", "/", {"Content-Length": "100"})
         poll(lambda: app.scopes, PATIENCE, "the app is not called")
-        notice = app.scopes[0]["extensions"]["tusjumbo"]["closing"]
         server.stop()
-        poll(lambda: notice.given, PATIENCE, "the app is not told")
+        poll(lambda: app.closing.given, PATIENCE, "the app is not told")
         server.stop()
         assert server.join() == FORCED
 
@@ -173,29 +166,42 @@ def test_a_refused_body_is_not_waited_for(loop: str, length: str) -> None:
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
 def test_pipelined_requests_are_answered_and_no_others(loop: str, early: bool) -> None:
     """Whether they came before or after the signal."""
-    finishing = threading.Event()
-
-    async def slow() -> None:
-        while not finishing.is_set():
-            await asyncio.sleep(0.005)
-
-    app = Recorder(before=slow)
+    gate = Gate()
+    app = Recorder(before=gate)
     with served(app, PATIENT, loop=loop) as server, server.endpoint.connect() as wire:
         wire.head("GET", "/1")
         poll(lambda: app.scopes, PATIENCE, "the app is not called")
-        notice = app.scopes[0]["extensions"]["tusjumbo"]["closing"]
         if early:
             wire.head("GET", "/2")
             wire.until_read()
         server.stop()
-        poll(lambda: notice.given, PATIENCE, "the app is not told")
+        poll(lambda: app.closing.given, PATIENCE, "the app is not told")
         if not early:
             wire.head("GET", "/2")
             wire.until_read()
-        finishing.set()
+        gate.open()
         assert wire.read().get("connection") is None
         assert wire.read()["connection"] == "close"
         assert wire.read_to_end() == b""
+        assert server.join() == 0
+
+
+def test_a_blind_sender_behind_the_last_answer(loop: str) -> None:
+    """Its head was not complete when the server stopped, so nobody will read its body."""
+    gate = Gate()
+    app = Recorder(before=gate)
+    with served(app, PATIENT, loop=loop) as server, server.endpoint.connect() as wire:
+        wire.head("GET", "/1")
+        wire.send(b"PATCH /2 HTTP/1.1\r\nContent-Length: 50000000\r\n")
+        wire.until_read()
+        poll(lambda: app.scopes, PATIENCE, "the app is not called")
+        server.stop()
+        poll(lambda: app.closing.given, PATIENCE, "the app is not told")
+        gate.open()
+        assert wire.answered(PATIENCE)
+        wire.send(b"\r\n" + b"x" * 50_000_000)
+        assert wire.read()["connection"] == "close"
+        wire.close()
         assert server.join() == 0
 
 
