@@ -9,6 +9,7 @@ offsets that some PATCH began at. How long a hand-over takes is printed, not ass
 from __future__ import annotations
 
 import random
+import signal
 import statistics
 import threading
 import time
@@ -20,7 +21,7 @@ import pytest
 
 from tests.faults.campaign import CAMPAIGN, MIB
 from tests.harness.process import Server
-from tests.harness.wire import GoneError, Tus
+from tests.harness.wire import GoneError, Tus, patch_headers
 
 pytestmark = pytest.mark.wire
 
@@ -80,6 +81,75 @@ def test_chunked_body_is_handed_over_too(pair: tuple[Server, Server], content: b
         assert wire.read().status == 423
     two.tus.finish(path, content)
     assert one.tus.get(path) == content
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """Two servers that wait for a lock for half a second."""
+    directory = tmp_path_factory.mktemp("impatient") / "data"
+    options = ("--lock-timeout", "500ms")
+    with (
+        Server(directory, *options, name="one") as one,
+        Server(directory, *options, name="two") as two,
+    ):
+        yield one, two
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
+def test_a_holder_that_cannot_leave_is_423_before_the_body(
+    impatient: tuple[Server, Server], content: bytes, method: str
+) -> None:
+    """Its process is stopped. Nothing is forced: when it runs again, it goes on as the holder."""
+    one, two = impatient
+    path = one.tus.create(len(content))
+    with one.tus.begin_patch(path, 0, len(content), {"Expect": "100-continue"}) as wire:
+        assert wire.read_next().status == 100
+        wire.send(content[:50_000])
+        wire.until_read()
+        one.main.send_signal(signal.SIGSTOP)
+        try:
+            with two.endpoint.connect() as other:
+                headers = {"Tus-Resumable": "1.0.0", "Expect": "100-continue"}
+                if method == "PATCH":
+                    headers |= patch_headers(50_000) | {"Content-Length": "100"}
+                other.head(method, path, headers)
+                refused = other.read().expect(423)
+                assert refused.interim == ()
+                assert refused.get("Upload-Offset") is None
+        finally:
+            one.main.send_signal(signal.SIGCONT)
+        # It was asked to leave meanwhile, and hears of it now; or the ring was lost.
+        wire.send_until_answered(content[50_000:])
+        wire.read().expect(204, 423)
+    two.tus.finish(path, content)
+    assert one.tus.get(path) == content
+
+
+def test_a_holder_that_is_killed_leaves_at_once(tmp_path: Path, content: bytes) -> None:
+    directory = tmp_path / "data"
+    with Server(directory, name="one") as one, Server(directory, name="two") as two:
+        path = one.tus.create(len(content))
+        with one.tus.begin_patch(path, 0, len(content)) as wire:
+            wire.send(content[:50_000])
+            wire.until_read()
+            one.kill()
+            assert two.tus.offset(path) <= 50_000
+        two.tus.finish(path, content)
+        assert two.tus.get(path) == content
+
+
+def test_a_server_that_stops_keeps_what_arrived_and_says_so(tmp_path: Path, content: bytes) -> None:
+    with Server(tmp_path / "data") as server:
+        path = server.tus.create(len(content))
+        with server.tus.begin_patch(path, 0, len(content)) as wire:
+            wire.send(content[: MIB + 5])
+            wire.until_read()
+            assert server.stop() == 0
+            assert wire.read().status == 503
+        server.start()
+        assert server.tus.offset(path) == MIB + 5
+        server.tus.finish(path, content)
+        assert server.tus.get(path) == content
 
 
 @dataclass
