@@ -17,7 +17,9 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.synchronize import Event
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -249,3 +251,15 @@ def test_asking_at_once_never_sees_more_than_was_sent(
         server.tus.patch(path, offset, content[offset:N]).expect(204)
     assert server.tus.get(path) == content[:N]
     server.tus.delete(path)
+
+
+def test_cut_on_a_unix_socket(tmp_path: Path, content: bytes) -> None:
+    socket = tmp_path / "s"
+    with Server(tmp_path / "data", "--unix-socket", str(socket)) as server:
+        server.endpoint = replace(server.endpoint, path="/files/", unix=socket)
+        path, wire = _begin(server, "length")
+        with wire:
+            wire.send(content[: MIB + 9])
+            wire.half_close()
+            wire.read_to_end()
+        _holds(server, path, content[:N], MIB + 9)
