@@ -17,7 +17,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.harness.process import ROOT, START_DEADLINE, Server, free_port
-from tests.harness.wire import DEADLINE, Endpoint, Tus, poll
+from tests.harness.tus import Tus
+from tests.harness.wire import DEADLINE, Endpoint, poll
 from tusjumbo.cli.reference import BEGIN, END, inserted
 from tusjumbo.cli.sources import build, gather
 from tusjumbo.settings import ServerSettings, UploadSettings

@@ -13,7 +13,8 @@ import pytest
 
 from tests.clients.conftest import MIB, MakeFile, Proof
 from tests.harness.process import Server
-from tests.harness.wire import OFFSET_STREAM, Response, Wire
+from tests.harness.tus import OFFSET_STREAM
+from tests.harness.wire import Response, Wire
 
 pytestmark = pytest.mark.wire
 

@@ -21,7 +21,8 @@ import pytest
 
 from tests.faults.campaign import CAMPAIGN, MIB
 from tests.harness.process import Server
-from tests.harness.wire import GoneError, Tus, patch_headers
+from tests.harness.tus import Tus, patch_headers
+from tests.harness.wire import GoneError
 
 pytestmark = pytest.mark.wire
 

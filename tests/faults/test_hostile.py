@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from tests.faults.campaign import CAMPAIGN
 from tests.harness.process import Server
-from tests.harness.wire import (
-    OFFSET_STREAM,
-    GoneError,
-    Response,
-    Tus,
-    encode_metadata,
-    patch_headers,
-)
+from tests.harness.tus import OFFSET_STREAM, Tus, encode_metadata, patch_headers
+from tests.harness.wire import GoneError, Response
 
 pytestmark = [pytest.mark.wire, pytest.mark.campaign]
 

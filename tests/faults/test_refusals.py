@@ -15,7 +15,8 @@ import pytest
 
 from tests.faults.campaign import MIB
 from tests.harness.process import Server
-from tests.harness.wire import OFFSET_STREAM, GoneError, Wire, poll
+from tests.harness.tus import OFFSET_STREAM
+from tests.harness.wire import GoneError, Wire, poll
 
 pytestmark = pytest.mark.wire
 

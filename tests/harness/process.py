@@ -21,7 +21,8 @@ from types import TracebackType
 
 import psutil
 
-from tests.harness.wire import DEADLINE, Endpoint, Tus, Wire, poll
+from tests.harness.tus import Tus
+from tests.harness.wire import DEADLINE, Endpoint, Wire, poll
 
 LISTENING = re.compile(r"^Listening on (\S+)$", re.MULTILINE)
 START_DEADLINE = 60.0

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import h11
 import pytest
 
-from tests.harness.wire import Endpoint, GoneError, Tus, encode_metadata, poll
+from tests.harness.tus import Tus, encode_metadata
+from tests.harness.wire import Endpoint, GoneError, poll
 
 Script = Callable[[socket.socket], None]
 

@@ -3,13 +3,11 @@
 Requests are sent in pieces and may be wrong on purpose; responses are parsed by h11, strictly, so
 that a server which frames one badly fails the test. One `Wire` is one connection; requests may be
 pipelined: `read` answers them in the order of their heads. Nothing waits longer than `deadline`
-seconds, and running into it is a `TimeoutError`. `Tus` is the thin layer that tests speak tus with:
-one connection for each call, and the statuses that the caller did not ask about are checked.
+seconds, and running into it is a `TimeoutError`.
 """
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import select
 import socket
@@ -23,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import h11
 
 DEADLINE = 20.0
-OFFSET_STREAM = "application/offset+octet-stream"
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -388,101 +385,3 @@ def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], .
 def _proc_address(address: tuple[str, int]) -> str:
     host = int.from_bytes(socket.inet_aton(address[0]), "little")
     return f"{host:08X}:{address[1]:04X}"
-
-
-class Tus:
-    """tus 1.0 in the spelling of the tests: an upload is named by the path of its address."""
-
-    def __init__(self, endpoint: Endpoint, deadline: float = DEADLINE) -> None:
-        self.endpoint = endpoint
-        self.deadline = deadline
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Response:
-        """A whole exchange on a connection of its own, with Tus-Resumable."""
-        with self.endpoint.connect(self.deadline) as wire:
-            return wire.request(method, path, {"Tus-Resumable": "1.0.0", **(headers or {})}, body)
-
-    def create(
-        self,
-        length: int | None,
-        metadata: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> str:
-        """Create an upload of `length` bytes (None: deferred) and return the path of its address.
-
-        A `body` makes it a creation-with-upload.
-        """
-        sent = dict(headers or {})
-        sent |= {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
-        if metadata:
-            sent["Upload-Metadata"] = encode_metadata(metadata)
-        if body is not None:
-            sent["Content-Type"] = OFFSET_STREAM
-        response = self.request("POST", self.endpoint.path, sent, body).expect(201)
-        return urlsplit(urljoin(self.endpoint.url, response["Location"])).path
-
-    def patch(
-        self, path: str, at: int, body: bytes, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        return self.request("PATCH", path, patch_headers(at) | dict(headers or {}), body)
-
-    def begin_patch(
-        self,
-        path: str,
-        at: int,
-        announced: int | None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        send_buffer: int | None = None,
-    ) -> Wire:
-        """A connection with the head of a PATCH sent; the body (None: chunked) is the caller's."""
-        sent = {"Tus-Resumable": "1.0.0"} | patch_headers(at)
-        if announced is None:
-            sent["Transfer-Encoding"] = "chunked"
-        else:
-            sent["Content-Length"] = str(announced)
-        wire = self.endpoint.connect(self.deadline, send_buffer=send_buffer)
-        wire.head("PATCH", path, sent | dict(headers or {}))
-        return wire
-
-    def head(self, path: str) -> Response:
-        return self.request("HEAD", path)
-
-    def offset(self, path: str) -> int:
-        """The offset that HEAD reports; a lock held by somebody else (423) is asked again."""
-        end = time.monotonic() + self.deadline
-        while True:
-            response = self.head(path)
-            if response.status != 423 or time.monotonic() > end:
-                return int(response.expect(200, 204)["Upload-Offset"])
-
-    def delete(self, path: str) -> Response:
-        return self.request("DELETE", path)
-
-    def get(self, path: str) -> bytes:
-        return self.request("GET", path).expect(200).body
-
-    def finish(self, path: str, content: bytes) -> None:
-        """Send whatever of `content` is still missing."""
-        at = self.offset(path)
-        if at < len(content):
-            response = self.patch(path, at, content[at:]).expect(204)
-            assert int(response["Upload-Offset"]) == len(content)
-
-
-def patch_headers(at: int) -> dict[str, str]:
-    return {"Upload-Offset": str(at), "Content-Type": OFFSET_STREAM}
-
-
-def encode_metadata(metadata: Mapping[str, str]) -> str:
-    """As tus-js-client spells it: an empty value leaves `key ` with its space."""
-    return ",".join(
-        f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in metadata.items()
-    )
