@@ -35,13 +35,13 @@ def _client(base_path: str = "/files/", behind_proxy: tuple[str, ...] = ()) -> T
 @pytest.mark.parametrize("base_path", ["/files/", "/files", "/a/b/", "/"])
 def test_the_endpoint_with_and_without_the_last_slash(base_path: str) -> None:
     base = base_path.rstrip("/")
-    client = _client(base_path)
-    for path in {f"{base}/", base or "/"}:
-        created = client.post(path, headers=TUS | {"Upload-Length": "3"})
-        assert created.status_code == 201
-        location = created.headers["Location"]
-        assert location.startswith(f"{base}/jumbo_")
-        assert client.head(location, headers=TUS).headers["Upload-Offset"] == "0"
+    with _client(base_path) as client:
+        for path in {f"{base}/", base or "/"}:
+            created = client.post(path, headers=TUS | {"Upload-Length": "3"})
+            assert created.status_code == 201
+            location = created.headers["Location"]
+            assert location.startswith(f"{base}/jumbo_")
+            assert client.head(location, headers=TUS).headers["Upload-Offset"] == "0"
 
 
 def test_a_greeting_says_what_this_is_and_where() -> None:
@@ -63,10 +63,11 @@ def test_the_greeting_behind_a_trusted_proxy() -> None:
 
 
 def test_a_client_that_was_given_the_wrong_endpoint_learns_the_right_one() -> None:
-    answer = _client().post("/", headers=TUS | {"Upload-Length": "3"})
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
-    assert "http://host.example:8080/files/" in answer.text
-    assert _client().get("/elsewhere").status_code == 404
+    with _client() as client:
+        answer = client.post("/", headers=TUS | {"Upload-Length": "3"})
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+        assert "http://host.example:8080/files/" in answer.text
+        assert client.get("/elsewhere").status_code == 404
 
 
 # --- what cannot work ----------------------------------------------------------------------------
