@@ -85,7 +85,7 @@ WITH_UPLOAD = [
     Row("CWU-14 other", create("Upload-Offset: 1"), 400),
     Row("CWU-14 malformed", create("Upload-Offset: x"), 400),
     *(
-        Row(f"CONC-01 {value!r} {len(request)}", (*request, f"Upload-Concat:{value}"), 501,
+        Row(f"CONC-01 {value!r} {len(request)}", (*request, f"Upload-Concat:{value}"), 400,
             {"Location": None})
         for value in ("partial", f"final;/files/{ID}", "", "junk")
         for request in ((POST,), create())

@@ -43,7 +43,7 @@ ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.HandedOver("abc"), 423, 423),
     (errors.StaleCommit("abc"), 423, 423),
     (errors.DigestMismatch("abc", "sha1"), 460, 460),
-    (errors.ExtensionUnsupported("concatenation"), 501, 501),
+    (errors.ExtensionUnsupported("concatenation"), 400, 400),
     (errors.BodyTimeout(60.0), 503, 423),
     (errors.ServerClosing(), 503, 423),
     (errors.StorageFull(), 507, 423),

@@ -199,8 +199,8 @@ CREATIONS = [
         Creation(f"DEFER-02 {value!r}", 400, {"Upload-Defer-Length": value})
         for value in ("0", "2", "true", "01", "")
     ),
-    Creation("CONC-01", 501, {"Upload-Length": "9", "Upload-Concat": "partial"}),
-    Creation("CONC-01 final", 501, {"Upload-Concat": "final;/a /b"}),
+    Creation("CONC-01", 400, {"Upload-Length": "9", "Upload-Concat": "partial"}),
+    Creation("CONC-01 final", 400, {"Upload-Concat": "final;/a /b"}),
     meta("01", "filename d29ybGQ=,is_confidential"),
     meta("03", "a,b ,c ,d Zm9v"),
     meta("04", ""),

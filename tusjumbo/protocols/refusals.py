@@ -45,6 +45,8 @@ TUS: Mapping[type[TusJumboError], Row] = {
     # What the request got wrong.
     errors.MalformedRequest: Row(400),
     errors.LengthConflict: Row(400),
+    # Not 501: tus-js-client would try a 5xx again and again, and an extension does not appear.
+    errors.ExtensionUnsupported: Row(400),
     errors.Unauthorized: Row(401),
     errors.Forbidden: Row(403),
     errors.RouteNotFound: Row(404),
@@ -60,7 +62,6 @@ TUS: Mapping[type[TusJumboError], Row] = {
     errors.MediaTypeUnsupported: Row(415),
     errors.UploadLocked: Row(423),
     errors.DigestMismatch: Row(460),
-    errors.ExtensionUnsupported: Row(501),
     # What ended a request that was right. HandedOver: AMB-14.
     errors.ClientDisconnected: Row(None),
     errors.HandedOver: Row(423, closes=True),
