@@ -6,6 +6,7 @@ started and answered one small upload: what the first request loads is not what 
 
 from __future__ import annotations
 
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -72,7 +73,18 @@ def _send_chunked(wire: Wire, size: int) -> None:
     wire.send_chunk(b"")
 
 
-def test_many_slow_uploads_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Children begin with the number of open files that most systems allow unasked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_many_slow_uploads_at_once(few_files: None, tmp_path: Path) -> None:
     count, pieces, piece = 500, 10, bytes(4_000)  # three packets or so
     with Server(tmp_path / "data") as server:
         idle = _idle(server)
