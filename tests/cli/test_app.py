@@ -82,6 +82,7 @@ def test_help_shows_every_setting_with_variable_and_default(
 def test_a_wrong_command_line_is_one_line_and_2(
     arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path("data").touch()  # so that a server that starts all the same ends at once
     text = _say(capsys, *arguments, code=2)
     assert text.startswith(f"tusjumbo: {line}")
     assert text.endswith("\n")
@@ -91,6 +92,7 @@ def test_a_wrong_command_line_is_one_line_and_2(
 def test_a_wrong_variable_is_one_line_and_2(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("data").touch()
     monkeypatch.setenv("TUSJUMBO_WORKERS", "many")
     text = _say(capsys, "serve", code=2)
     assert text == "tusjumbo: workers: 'many' is not a whole number (from TUSJUMBO_WORKERS)\n"
