@@ -21,6 +21,12 @@ SHORT = 0.1
 LONGER = 3 * SHORT
 FOR_EVER = 1000.0
 
+PATIENT = 0.6
+BEYOND = 2.5 * PATIENT
+"""Longer than a server waits that asks twice."""
+GAPS = [PATIENT / 5] * 7
+"""Together longer than the patience, and each far enough from it for a busy machine."""
+
 
 @contextlib.contextmanager
 def connected(
@@ -53,7 +59,7 @@ def test_a_silent_connection_is_closed_silently(loop: str) -> None:
 
 
 def test_a_head_that_does_not_end_is_answered_with_408(loop: str) -> None:
-    with connected(Recorder(), Limits(header_timeout=SHORT), loop=loop) as (_, wire):
+    with connected(Recorder(), Limits(header_timeout=PATIENT), loop=loop) as (_, wire):
         wire.send(b"GET / HTTP/1.1\r\nHost:", answers="GET")
         answer = wire.read()
         assert (answer.status, answer["connection"]) == (408, "close")
@@ -61,7 +67,7 @@ def test_a_head_that_does_not_end_is_answered_with_408(loop: str) -> None:
 
 
 def test_a_head_that_comes_drop_by_drop_is_not_waited_for(loop: str) -> None:
-    with connected(Recorder(), Limits(header_timeout=SHORT), loop=loop) as (_, wire):
+    with connected(Recorder(), Limits(header_timeout=PATIENT), loop=loop) as (_, wire):
         wire.send(b"GET / HTTP/1.1\r\n", answers="GET")
         for _ in drip(wire, b"X-Slow: Loris\r\n"):
             pass
@@ -69,7 +75,7 @@ def test_a_head_that_comes_drop_by_drop_is_not_waited_for(loop: str) -> None:
 
 
 def test_a_later_head_has_a_clock_of_its_own(loop: str) -> None:
-    with connected(Recorder(), Limits(header_timeout=LONGER), loop=loop) as (_, wire):
+    with connected(Recorder(), Limits(header_timeout=PATIENT), loop=loop) as (_, wire):
         assert wire.request("GET", "/").status == 200
         wire.send(b"GET / HTTP/1.1\r\n", answers="GET")
         for _ in drip(wire, b"X-Slow: Loris\r\n"):
@@ -78,9 +84,9 @@ def test_a_later_head_has_a_clock_of_its_own(loop: str) -> None:
 
 
 def test_the_clock_of_the_head_ends_with_the_head(loop: str) -> None:
-    with connected(Recorder(), Limits(header_timeout=SHORT), loop=loop) as (_, wire):
+    with connected(Recorder(), Limits(header_timeout=PATIENT), loop=loop) as (_, wire):
         wire.head("PATCH", "/", {"Content-Length": "4"})
-        assert not wire.answered(LONGER)
+        assert not wire.answered(BEYOND)
         wire.send(b"body")
         assert wire.read().body == b"body"
 
@@ -110,10 +116,10 @@ def test_empty_lines_keep_no_connection_alive(loop: str) -> None:
 
 
 def test_requests_keep_a_connection_alive(loop: str) -> None:
-    with connected(Recorder(), loop=loop, keep_alive=LONGER) as (_, wire):
-        for _ in range(5):
+    with connected(Recorder(), loop=loop, keep_alive=PATIENT) as (_, wire):
+        for gap in GAPS:
             assert wire.request("GET", "/").status == 200
-            assert not wire.answered(SHORT)
+            assert not wire.answered(gap)
 
 
 BIG = Limits(head_size=2000)
@@ -148,8 +154,8 @@ def test_a_head_without_an_end(loop: str, start: bytes) -> None:
 
 def in_pieces(wire: Wire, data: bytes, answers: str | None = None) -> None:
     """Send it so that the server gets it bit by bit."""
-    for at in range(0, len(data), 500):
-        wire.send(data[at : at + 500], answers=None if at else answers)
+    for at in range(0, len(data), 1000):
+        wire.send(data[at : at + 1000], answers=None if at else answers)
         wire.until_read()
 
 
@@ -160,14 +166,16 @@ def test_heads_of_just_the_right_size(loop: str) -> None:
     head = b"PATCH / HTTP/1.1\r\nX-Long: %b\r\n%b\r\n" % (b"x" * (1999 - 10 - 22), length)
     chunked = b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     with connected(Recorder(), BIG, loop=loop) as (_, wire):
-        for _ in range(2):
-            in_pieces(wire, head, "PATCH")
-            in_pieces(wire, pattern(4000))
-            assert wire.read().body == pattern(4000)
-            in_pieces(wire, b"\r\n" * 400)
-            in_pieces(wire, chunked, "PATCH")
-            in_pieces(wire, b"5\r\nhello\r\n0\r\nX-Sum: %b\r\n\r\n" % (b"1" * 1900))
-            assert wire.read().body == b"hello"
+        in_pieces(wire, head, "PATCH")
+        in_pieces(wire, pattern(4000))
+        assert wire.read().body == pattern(4000)
+        in_pieces(wire, b"\r\n" * 400)
+        in_pieces(wire, chunked, "PATCH")
+        in_pieces(wire, b"5\r\nhello\r\n0\r\nX-Sum: %b\r\n\r\n" % (b"1" * 1900))
+        assert wire.read().body == b"hello"
+        in_pieces(wire, head, "PATCH")
+        in_pieces(wire, pattern(4000))
+        assert wire.read().body == pattern(4000)
 
 
 def test_trailers_without_an_end(loop: str) -> None:
@@ -188,8 +196,7 @@ def test_trailers_without_an_end(loop: str) -> None:
 def test_a_body_that_stops_coming_ends_the_connection(loop: str) -> None:
     app = Recorder()
     with connected(app, Limits(body_timeout=SHORT), loop=loop) as (_, wire):
-        wire.head("PATCH", "/", {"Content-Length": "10"})
-        wire.send(b"abc")
+        wire.send(b"PATCH / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
         assert wire.read_to_end() == b""
         app.until_finished()
     assert (app.body, app.was_cut) == (b"abc", True)
@@ -206,21 +213,21 @@ def test_stock_uvicorn_waits_for_ever() -> None:
 
 
 def test_a_slow_body_is_waited_for(loop: str) -> None:
-    with connected(Recorder(), Limits(body_timeout=LONGER), loop=loop) as (_, wire):
-        wire.head("PATCH", "/", {"Content-Length": "12"})
-        for _ in range(12):
-            assert not wire.answered(SHORT)
+    with connected(Recorder(), Limits(body_timeout=PATIENT), loop=loop) as (_, wire):
+        wire.head("PATCH", "/", {"Content-Length": str(len(GAPS))})
+        for gap in GAPS:
+            assert not wire.answered(gap)
             wire.send(b"x")
-        assert wire.read().body == b"x" * 12
+        assert wire.read().body == b"x" * len(GAPS)
 
 
 def test_a_client_is_not_blamed_for_an_app_that_does_not_read(loop: str) -> None:
     gate = Gate()
     app = Recorder(before=gate)
-    with connected(app, Limits(body_timeout=SHORT, high_water=1000), loop=loop) as (_, wire):
+    with connected(app, Limits(body_timeout=PATIENT, high_water=1000), loop=loop) as (_, wire):
         wire.head("PATCH", "/", {"Content-Length": "5000"})
         wire.send(pattern(4000))
-        assert not wire.answered(LONGER)
+        assert not wire.answered(BEYOND)
         gate.open()
         wire.send(pattern(1000))
         assert wire.read().body == pattern(4000) + pattern(1000)
@@ -228,10 +235,13 @@ def test_a_client_is_not_blamed_for_an_app_that_does_not_read(loop: str) -> None
 
 def test_a_client_is_not_blamed_for_a_slow_answer(loop: str) -> None:
     async def busy() -> None:
-        await asyncio.sleep(LONGER)
+        await asyncio.sleep(BEYOND)
 
     app = Recorder(before=busy)
-    with connected(app, Limits(body_timeout=SHORT, header_timeout=SHORT), loop=loop) as (_, wire):
+    with connected(app, Limits(body_timeout=PATIENT, header_timeout=PATIENT), loop=loop) as (
+        _,
+        wire,
+    ):
         assert wire.request("PATCH", "/", {}, b"body").body == b"body"
 
 
@@ -272,7 +282,7 @@ def test_a_blind_sender_of_50_mb_reads_its_answer(
 
 
 def test_a_blind_sender_over_tls_reads_its_answer(loop: str, certificate: Certificate) -> None:
-    with connected(refuse, Limits(linger_timeout=SHORT), loop=loop, tls=certificate) as (
+    with connected(refuse, Limits(linger_timeout=PATIENT), loop=loop, tls=certificate) as (
         server,
         wire,
     ):
@@ -310,7 +320,8 @@ def test_a_small_rest_is_drained_and_the_connection_kept(loop: str, rest: int) -
         await gate()
         await refuse(scope, receive, send)
 
-    with connected(app, Limits(drain_size=1000), loop=loop) as (_, wire):
+    limits = Limits(drain_size=1000, high_water=1000)
+    with connected(app, limits, loop=loop) as (_, wire):
         wire.head("PATCH", "/", {"Content-Length": str(5000 + rest)})
         wire.send(pattern(5000))
         wire.until_read()
@@ -339,27 +350,26 @@ def test_a_rest_that_does_not_come_is_not_waited_for(loop: str) -> None:
     with connected(refuse, Limits(linger_timeout=SHORT), loop=loop) as (_, wire):
         wire.head("PATCH", "/", {"Content-Length": "1000"})
         assert wire.read().get("connection") is None
-        wire.send(b"x")
         assert wire.read_to_end() == b""
 
 
 def test_a_rest_that_comes_is_waited_for(loop: str) -> None:
-    limits = Limits(linger_timeout=LONGER)
+    limits = Limits(linger_timeout=PATIENT)
     with connected(refuse, limits, loop=loop) as (_, wire):
-        wire.head("PATCH", "/", {"Content-Length": "6"})
+        wire.head("PATCH", "/", {"Content-Length": str(len(GAPS))})
         assert wire.read().get("connection") is None
-        for _ in range(6):
-            assert not wire.answered(SHORT)
+        for gap in GAPS:
+            assert not wire.answered(gap)
             wire.send(b"x")
         assert wire.request("GET", "/").status == 413
 
 
 def test_a_blind_sender_that_is_slow_is_waited_for(loop: str) -> None:
-    limits = Limits(linger_timeout=LONGER)
+    limits = Limits(linger_timeout=PATIENT)
     with connected(close, limits, loop=loop) as (server, wire):
         wire.head("PATCH", "/", {"Content-Length": "1000"})
-        for _ in range(6):
-            time.sleep(SHORT)
+        for gap in GAPS:
+            time.sleep(gap)
             wire.send(b"x")
         assert server.connections == 1
         assert wire.read().status == 413
@@ -513,6 +523,53 @@ def test_a_long_body_behind_a_slow_request(loop: str) -> None:
         assert wire.read().body == b"/2 " + body
 
 
+class Stages:
+    """An app with a gate before it reads, and one before it answers, for each request."""
+
+    def __init__(self, requests: int) -> None:
+        self.gates = [(Gate(), Gate()) for _ in range(requests)]
+        self.begun = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        reading, answering = self.gates[self.begun]
+        self.begun += 1
+        await reading()
+        while (await receive())["more_body"]:
+            pass
+        await answering()
+        await respond(send)
+
+
+def until_left_unread(wire: Wire, data: bytes) -> None:
+    """Send it, and see that the server does not read it."""
+    wire.send(data)
+    wire.until_acknowledged()
+    assert not wire.answered(SHORT)
+    assert wire.unread() == len(data)
+
+
+def test_reading_a_body_reads_no_further_requests(loop: str) -> None:
+    app = Stages(2)
+    with connected(app, loop=loop) as (_, wire):
+        wire.send(b"PATCH /1 HTTP/1.1\r\nContent-Length: 3\r\n\r\none")
+        wire.head("GET", "/2")
+        wire.until_read()
+        app.gates[0][0].open()
+        until_left_unread(wire, b"GET /3 HTTP/1.1\r\n\r\n")
+
+
+def test_a_body_that_has_waited_behind_a_request_is_not_read_on_either(loop: str) -> None:
+    app = Stages(2)
+    with connected(app, Limits(high_water=1000), loop=loop) as (_, wire):
+        head = b"PATCH /2 HTTP/1.1\r\nContent-Length: 5000\r\n\r\n"
+        wire.send(b"GET /1 HTTP/1.1\r\n\r\n" + head + pattern(2000))
+        for gate in app.gates[0]:
+            gate.open()
+        poll(lambda: app.begun == 2, PATIENCE, "the second request does not begin")
+        assert wire.read().status == 200
+        until_left_unread(wire, pattern(3000))
+
+
 def test_a_blind_sender_behind_an_answer_that_closes(loop: str) -> None:
     gate = Gate()
 
@@ -556,12 +613,12 @@ class Parrot(asyncio.Protocol):
 
 
 def test_a_websocket_gets_its_connection(loop: str) -> None:
-    short = Limits(header_timeout=SHORT, body_timeout=SHORT)
-    with connected(echo, short, loop=loop, ws=Parrot, keep_alive=SHORT) as (_, wire):
+    short = Limits(header_timeout=PATIENT, body_timeout=PATIENT)
+    with connected(echo, short, loop=loop, ws=Parrot, keep_alive=PATIENT) as (_, wire):
         assert wire.request("GET", "/1").status == 200
         wire.send(b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert wire.socket.recv(100).startswith(b"HTTP/1.1 101 ")
-        assert not wire.answered(LONGER)
+        assert not wire.answered(BEYOND)
         wire.send(b"polly")
         assert wire.socket.recv(100) == b"polly"
 

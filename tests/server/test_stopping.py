@@ -17,7 +17,7 @@ from tusjumbo.server.limits import Limits
 from tusjumbo.server.stopping import FORCED
 
 FOR_EVER = 1000.0
-PATIENT = Limits(shutdown_timeout=FOR_EVER)
+PATIENT = Limits(shutdown_timeout=FOR_EVER, closing_linger_time=FOR_EVER)
 HASTY = Limits(shutdown_timeout=0.1)
 
 

@@ -89,6 +89,11 @@ class UploadCycle(stock.RequestResponseCycle):
         self.received += len(piece)
         self.message_event.set()
 
+    def discard(self) -> None:
+        """Drop what is held: the app has it, or does not want it."""
+        self.pieces.clear()
+        self.held = 0
+
     def end(self) -> None:
         self.more_body = False
         self.message_event.set()
@@ -111,8 +116,7 @@ class UploadCycle(stock.RequestResponseCycle):
         if self.response_complete or not (self.pieces or self._is_whole()):
             return {"type": "http.disconnect"}
         body = b"".join(self.pieces)  # no copy if there is only one
-        self.pieces.clear()
-        self.held = 0
+        self.discard()
         self.end_told = not self.more_body
         self.connection.read_on()
         return {"type": "http.request", "body": body, "more_body": self.more_body}

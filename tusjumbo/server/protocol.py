@@ -255,6 +255,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        if self._running is not None:
+            self._running.discard()
         if self.is_leaving:
             return
         if self.is_ending:
@@ -267,10 +269,9 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def read_on(self) -> None:
         """Read from the socket, unless there is enough to do."""
-        waiting = self._incoming
         if self.pipeline or self.transport.is_closing():
             return
-        if waiting is None or waiting.response_complete or waiting.held <= self.limits.high_water:
+        if self._incoming is None or self._incoming.held <= self.limits.high_water:
             self.flow.resume_reading()
 
     @property
