@@ -105,6 +105,7 @@ class Body:
     def readinto(self, buffer: memoryview) -> int:
         count = min(len(buffer), len(self._piece))
         buffer[:count] = self._piece[:count]
-        self._piece = self._piece[count:]
+        # An empty rest would still keep the whole piece in memory, for as long as a client is slow.
+        self._piece = self._piece[count:] or _NOTHING
         self.taken += count
         return count
