@@ -68,6 +68,7 @@ def test_help_shows_every_setting_with_variable_and_default(
         (("serve", "--prot=1"), "Unknown option: --prot. Did you mean --port?"),
         (("serve", "--port"), 'Command "serve" parameter --port requires an argument.'),
         (("serve", "--port=1", "--port=2"), "Parameter --port specified multiple times."),
+        (("serve", "--\x1b[1m\nx"), r"Unknown option: --\x1b[1m x."),
         (("serve", "extra"), "Unused Tokens: ['extra']."),
         (("show",), 'Command "show" parameter ID requires an argument.'),
         (("list", "--phase=half"), 'Invalid value "half" for --phase. Choose from: "open", '),
@@ -131,11 +132,13 @@ def test_as_a_module() -> None:
     assert (done.returncode, done.stdout) == (0, f"tusjumbo {version('tusjumbo')}\n")
 
 
-def test_a_reader_that_has_seen_enough_is_no_traceback() -> None:
+@pytest.mark.parametrize("arguments", [("--help",), ("list",)], ids=["help", "list"])
+def test_a_reader_that_has_seen_enough_is_no_traceback(arguments: tuple[str, ...]) -> None:
+    Path("data").mkdir()
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = _process("--help", stdout=writer)
+        done = _process(*arguments, stdout=writer)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")

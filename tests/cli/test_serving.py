@@ -96,6 +96,17 @@ def test_a_directory_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) 
     )
 
 
+def test_a_catalog_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data").mkdir()
+    Path("data/catalog.sqlite3").write_bytes(b"not a database at all" * 100)
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # it must not come that far
+        assert main(["serve", f"--port={taken.getsockname()[1]}"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "not a database" in err
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -186,8 +197,10 @@ def test_it_stops_cleanly_and_says_so(tmp_path: Path, workers: int, number: sign
 
 
 @pytest.mark.wire
-def test_json_logs_are_json_from_the_first_line_to_the_last(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", "--log-format=json", "--log-level=debug") as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_json_logs_are_json_from_the_first_line_to_the_last(tmp_path: Path, workers: int) -> None:
+    flags = ("--log-format=json", "--log-level=debug")
+    with Server(tmp_path / "data", *flags, workers=workers) as server:
         _try(server)
         assert server.stop() == 0
         entries = [json.loads(line) for line in server.log.splitlines()]

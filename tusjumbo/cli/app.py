@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in sources.strangers(os.environ):
             _complain(line)
-        return app(arguments) or 0
+        code: int = app(arguments) or 0
+        sys.stdout.flush()
     except CycloptsError as error:
         error.verbose = False
         _complain(f"{error} See tusjumbo --help.")
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 130  # as a shell says it: 128 + SIGINT
+    else:
+        return code
     return UNUSABLE
 
 
