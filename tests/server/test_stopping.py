@@ -8,10 +8,12 @@ from typing import Any
 
 import anyio
 import pytest
+import uvicorn
 
-from tests.harness.wire import poll
+from tests.harness.wire import Endpoint, poll
 from tests.server.apps import PATIENCE, Gate, Obedient, Recorder, pattern, refuse
 from tests.server.serving import OURS, STOCK, served
+from tusjumbo.notice import Notice
 from tusjumbo.server import stopping
 from tusjumbo.server.limits import Limits
 from tusjumbo.server.stopping import FORCED
@@ -161,6 +163,53 @@ def test_a_refused_body_is_not_waited_for(loop: str, length: str) -> None:
         assert wire.read().status == 413
         server.stop()
         assert server.join() == 0
+
+
+def test_an_answer_that_has_begun_is_the_last_of_its_connection(loop: str) -> None:
+    """Too late to say so in its head."""
+    gate = Gate()
+    notices: list[Notice] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        notices.append(scope["extensions"]["tusjumbo"]["closing"])
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await gate()
+        await send({"type": "http.response.body", "body": b"done"})
+
+    options: Any = {"loop": loop, "keep_alive": FOR_EVER}
+    with served(app, PATIENT, **options) as server, server.endpoint.connect() as wire:
+        wire.head("GET", "/")
+        assert wire.answered(PATIENCE)
+        server.stop()
+        poll(lambda: notices[0].given, PATIENCE, "the app is not told")
+        gate.open()
+        assert wire.read().body == b"done"
+        assert wire.read_to_end() == b""
+        assert server.join() == 0
+
+
+def test_our_connections_tell_their_requests_under_any_server() -> None:
+    """As with `uvicorn --http tusjumbo.server.protocol:UploadProtocol`."""
+    app = Obedient()
+    config = uvicorn.Config(app, port=0, http=OURS, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        poll(lambda: server.started, PATIENCE, "the server does not start")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with Endpoint("127.0.0.1", port).connect() as wire:
+            wire.head("PATCH", "/", {"Content-Length": "100"})
+            wire.send(b"prefix")
+            poll(lambda: app.received == 6, PATIENCE, "the bytes are not delivered")
+            server.should_exit = True
+            answer = wire.read()
+            assert (answer.status, answer.body) == (503, b"prefix")
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])

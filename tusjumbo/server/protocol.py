@@ -407,10 +407,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
                 # Bytes came, or the app is not ready to take any: ask again.
                 self._moved = False
                 self._start_clock()
-            case Wait.BODY:
-                if self._running is not None:
-                    self._running.hang_up()
-                self.transport.abort()
             case Wait.HEAD | Wait.REQUEST:
                 self.transport.close()
             case _:

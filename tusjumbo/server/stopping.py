@@ -18,7 +18,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from tusjumbo.server.limits import UploadConfig, closing_of
+from tusjumbo.server.limits import UploadConfig
 
 FORCED = 1
 """Exit code after a second signal."""
@@ -59,9 +59,8 @@ class UploadServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for listener in [*self.servers, *(sockets or ())]:
             listener.close()
-        closing_of(self.server_state).give()
         for connection in list(self.server_state.connections):
-            connection.shutdown()
+            connection.shutdown()  # which also tells its requests
         await self._until_quiet(self.limits.shutdown_timeout or math.inf)
         await self._cancel()
         for connection in list(self.server_state.connections):
