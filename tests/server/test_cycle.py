@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.wire import GoneError, Wire, poll
 from tests.server.apps import PATIENCE, Gate, Recorder, pattern, refuse, respond
-from tests.server.serving import OURS, STOCK, Certificate, served
+from tests.server.serving import OURS, STOCK, Certificate, Served, served
 from tusjumbo.server.limits import Limits
 
 ENDINGS = pytest.mark.parametrize("end", [Wire.close, Wire.reset], ids=["FIN", "RST"])
@@ -108,10 +108,67 @@ def test_a_whole_body_stays_whole_though_its_sender_is_gone(loop: str, end: End)
         wire.send(b"whole")
         wire.until_read()
         end(wire)
-        poll(lambda: server.connections == 0, PATIENCE, "the cut is not noticed")
+        poll(lambda: has_noticed(server), PATIENCE, "the cut is not noticed")
         gate.open()
         app.until_finished()
     assert app.messages == [{"type": "http.request", "body": b"whole", "more_body": False}]
+
+
+def has_noticed(server: Served) -> bool:
+    """Whether all clients are known to send no more."""
+    connections = server.server.server_state.connections
+    return all(getattr(connection, "_input_ended", False) for connection in connections)
+
+
+def test_a_client_that_has_closed_its_side_reads_its_answer(loop: str) -> None:
+    gate = Gate()
+    app = Recorder(before=gate)
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        begin(wire, app, 5)
+        wire.send(b"whole")
+        wire.half_close()
+        poll(lambda: has_noticed(server), PATIENCE, "the end is not noticed")
+        gate.open()
+        answer = wire.read()
+        assert (answer.status, answer.body, answer["connection"]) == (200, b"whole", "close")
+        assert wire.read_to_end() == b""
+
+
+def test_all_requests_of_a_client_that_has_closed_its_side_are_answered(loop: str) -> None:
+    gate = Gate()
+    app = Recorder(before=gate)
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        wire.send(b"GET /1 HTTP/1.1\r\n\r\nPUT /2 HTTP/1.1\r\nContent-Length: 3\r\n\r\ntwo")
+        wire.half_close()
+        gate.open()
+        assert [wire.read().body, wire.read().body] == [b"", b"two"]
+        assert wire.read_to_end() == b""
+
+
+def test_stock_uvicorn_does_not_answer_such_a_client() -> None:
+    gate = Gate()
+    app = Recorder(before=gate)
+    with served(app, http=STOCK) as server, server.endpoint.connect() as wire:
+        begin(wire, app, 5)
+        wire.send(b"whole")
+        wire.half_close()
+        with pytest.raises(GoneError):
+            wire.read()
+        gate.open()
+
+
+def test_an_app_that_listens_hears_that_its_client_has_closed_its_side(loop: str) -> None:
+    ended = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await stream(receive, send)
+        ended.set()
+
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        wire.head("GET", "/")
+        wire.half_close()
+        assert ended.wait(PATIENCE)
 
 
 @ENDINGS

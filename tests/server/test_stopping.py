@@ -129,14 +129,31 @@ def test_cancelling_is_no_error_of_the_app(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_second_signal_cuts_it_short(loop: str) -> None:
-    app = Recorder()
-    with served(app, PATIENT, loop=loop) as server, server.endpoint.connect() as wire:
+    """Also for the app's lifespan: it may be what hangs."""
+    notices: list[Notice] = []
+    ended: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            ended.append(True)
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        notices.append(scope["extensions"]["tusjumbo"]["closing"])
+        await asyncio.sleep(FOR_EVER)
+
+    options: Any = {"loop": loop, "lifespan": "on"}
+    with served(app, PATIENT, **options) as server, server.endpoint.connect() as wire:
         wire.head("PATCH", "/", {"Content-Length": "100"})
-        poll(lambda: app.scopes, PATIENCE, "the app is not called")
+        poll(lambda: notices, PATIENCE, "the app is not called")
         server.stop()
-        poll(lambda: app.closing.given, PATIENCE, "the app is not told")
+        poll(lambda: notices[0].given, PATIENCE, "the app is not told")
         server.stop()
         assert server.join() == FORCED
+        assert wire.read().status == 503
+    assert ended == []
 
 
 @pytest.mark.parametrize("bytes_sent", [b"", b"GET / HT"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,6 +18,7 @@ import pytest
 
 from tests.harness.process import Server, is_alive
 from tests.harness.wire import Wire, poll
+from tusjumbo.server.workers import Worker
 
 PATIENCE = 30.0
 
@@ -108,12 +111,14 @@ def test_a_signal_ends_all_in_good_order(run: Run, workers: int, by: signal.Sign
 
 def test_ctrl_c_reaches_workers_only_once(run: Run) -> None:
     """A terminal interrupts the whole group; a worker leaves that to its parent."""
-    with run(workers=2) as server:
-        wire = server.begin()
+    with run(workers=2, shutdown_timeout="2s") as server, server.endpoint.connect() as wire:
+        wire.head("PATCH", "/ignore", {"Content-Length": "10"})
+        server.until_told("begins")
         for process in server.workers():
             process.send_signal(signal.SIGINT)
         assert server.stop(PATIENCE, signal.SIGINT) == 0
-        assert answered(wire) == (503, 1000)
+        # Forced, a worker would have skipped the end of its app's lifespan.
+        assert server.told.read_text().count("ends") == 2
 
 
 @WORKERS
@@ -137,6 +142,30 @@ def test_a_second_signal_ends_even_a_worker_that_hangs(run: Run) -> None:
             poll(lambda: "ends" in server.told.read_text(), PATIENCE, "the others do not stop")
             server.stop(PATIENCE)
         until_dead(tree)
+
+
+def test_a_second_signal_ends_workers_by_force_but_not_without_their_commits(run: Run) -> None:
+    with run(workers=2, shutdown_timeout=1000) as server, server.endpoint.connect() as wire:
+        wire.head("PATCH", "/ignore", {"Content-Length": "10"})
+        server.until_told("begins")
+        server.main.send_signal(signal.SIGTERM)
+        server.until_told("ends")
+        server.stop(PATIENCE)
+        assert "commits" in server.told.read_text()
+
+
+def test_a_worker_that_has_died_is_not_waited_for() -> None:
+    worker = object.__new__(Worker)
+    worker.parent_conn, other_end = multiprocessing.Pipe()
+    sentinel, pipe = os.pipe()
+    os.close(pipe)
+    worker.process = SimpleNamespace(sentinel=sentinel)  # type: ignore[assignment]
+    try:
+        assert worker.ping(timeout=1000) is False
+    finally:
+        os.close(sentinel)
+        worker.parent_conn.close()
+        other_end.close()
 
 
 def test_both_workers_answer(run: Run) -> None:

@@ -104,6 +104,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._incoming: UploadCycle | None = None
         """The request whose body is being received."""
         self._in_head = False
+        self._input_ended = False
+        """Whether the client has closed its side, and we ours not yet."""
         self._length: int | None = 0
         """Of the body of the latest message; None if it comes in chunks."""
         self._unplaced = 0
@@ -123,6 +125,17 @@ class UploadProtocol(stock.HttpToolsProtocol):
             self._running.hang_up()
         # An app that goes on keeps its cycle, and so this connection; not the other way round.
         self.cycle = self._running = self._incoming = None  # type: ignore[assignment]
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the way back open for a client that has asked, and only listens now.
+
+        Its request is told http.disconnect, as under any server, but may answer.
+        """
+        if self._running is None or self._owed() is not Wait.NOTHING or self.scheme == "https":
+            return False
+        self._input_ended = True
+        self._running.end_input()
+        return True
 
     def _receive_decrypted(self) -> None:
         """Take what TLS has held back because reading was paused: a reset would lose it."""
@@ -276,7 +289,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     @property
     def is_ending(self) -> bool:
-        return self.closing.given and not self.pipeline
+        return (self.closing.given or self._input_ended) and not self.pipeline
 
     @property
     def is_leaving(self) -> bool:
@@ -312,7 +325,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
         """Have nothing more to do with what the client sends; say why, if a response is its due."""
         status = refused.status if refused else 400
         reason = str(refused) if refused else "Invalid HTTP request received."
-        self.logger.warning("%s", reason)
+        self.logger.info("%s (from %s)", reason, self.client)
         running = self._running
         if running is None or running.response_complete:
             self._answer(status, reason)
