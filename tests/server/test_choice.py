@@ -101,7 +101,12 @@ def _silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut that is not delivered: the reason why all this exists."""
-    monkeypatch.setattr(cycle.UploadCycle, "receive", stock.RequestResponseCycle.receive)
+    original = cycle.UploadCycle.receive
+
+    async def receive(self: cycle.UploadCycle) -> Any:
+        return {"type": "http.disconnect"} if self.disconnected else await original(self)
+
+    monkeypatch.setattr(cycle.UploadCycle, "receive", receive)
 
 
 def _stuck(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,6 +269,24 @@ def test_a_connection_leaves_nothing_behind(loop: str) -> None:
         gc.enable()
 
 
+def test_a_whole_body_over_tls_and_its_end(
+    loop: str, certificate: Certificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TLS has no half-closed connections; the loops complain if they are asked for one."""
+    gate = Gate()
+    app = Recorder(before=gate)
+    with served(app, loop=loop, tls=certificate) as server, server.endpoint.connect() as wire:
+        begin(wire, app, 5)
+        wire.send(b"whole")
+        wire.until_read()
+        wire.half_close()
+        poll(lambda: server.connections == 0, PATIENCE, "the end is not noticed")
+        gate.open()
+        app.until_finished()
+    assert app.messages == [{"type": "http.request", "body": b"whole", "more_body": False}]
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
 # --- bodies --------------------------------------------------------------------------------------
 
 

@@ -193,6 +193,7 @@ def test_a_killed_worker_is_replaced(run: Run) -> None:
 
         poll(replaced, PATIENCE, "nobody takes its place")
         assert server.stop(PATIENCE) == 0
+        assert server.said.count("Listening on ") == 1
 
 
 def test_workers_whose_parent_was_killed_end_by_themselves(run: Run) -> None:
