@@ -1,0 +1,136 @@
+"""A run: what the server says of itself first, then every case, several at a time.
+
+A case never disturbs another: each makes its own uploads. Whatever a case raises ends only that
+case. The order of the report is that of the rows, not of the clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from conformance import generic
+from conformance.model import Facts, Finding, Level, Report, Result, Row, Strictness
+from conformance.registry import Case
+from conformance.trial import Blocked, Options, Skip, Stop, Trial
+from conformance.wire import NoResponse
+
+
+class Unreachable(Exception):
+    """There is no tus server to look at."""
+
+
+def look(url: str, options: Options) -> Facts:
+    """What the server says of itself, and whether finished uploads can be downloaded.
+
+    :raises Unreachable: nobody answers, or not in tus
+    :raises ValueError: `url` is no http(s) URL
+    """
+    trial = _trial(Row("CORE-07", Level.MUST, "", ""), Facts(url=url), options, generic.Log())
+    try:
+        answer = trial.request("OPTIONS", tus=None)
+    except NoResponse as error:
+        raise Unreachable(f"{url}: {error}") from error
+    if "tus-version" not in answer and "tus-resumable" not in answer:
+        raise Unreachable(
+            f"{url} answers OPTIONS with {answer.status} and without Tus-Version: is that the"
+            " address of the creation endpoint?"
+        )
+    limit = answer.get("tus-max-size") or ""
+    facts = Facts(
+        url=url,
+        versions=tuple(answer.members("tus-version")),
+        extensions=tuple(answer.members("tus-extension")),
+        max_size=int(limit) if limit.isascii() and limit.isdigit() else None,
+        algorithms=tuple(answer.members("tus-checksum-algorithm")),
+        server=answer.get("server") or "",
+    )
+    return Facts(
+        **{name: getattr(facts, name) for name in Facts.__slots__ if name != "downloads"},
+        downloads=_downloads(facts, options),
+    )
+
+
+def _downloads(facts: Facts, options: Options) -> bool:
+    trial = _trial(Row("CREATE-02", Level.MUST, "", ""), facts, options, generic.Log())
+    try:
+        upload = trial.finished(b"content")
+        answer = upload.request("GET")
+    except (NoResponse, Blocked):
+        return False
+    finally:
+        trial.remove_created()
+    return answer.status == 200 and answer.body == b"content"
+
+
+def run(
+    facts: Facts,
+    cases: Sequence[Case],
+    options: Options,
+    strictness: Strictness,
+    *,
+    jobs: int = 8,
+    wanted: Callable[[str], bool] = lambda _: True,
+    told: Callable[[Result], None] = lambda _: None,
+) -> Report:
+    """Run `cases`, and report those rows about all responses whose id is `wanted`.
+
+    `told` hears each result as it comes.
+    """
+    began, started = time.monotonic(), time.time()
+    log = generic.Log()
+    left: list[int] = []
+
+    def one(case: Case) -> Result:
+        trial = _trial(case.row, facts, options, log)
+        result = trial.result
+        result.skipped = case.inapplicable(facts.extensions)
+        if not result.skipped:
+            at = time.monotonic()
+            _carry_out(case, trial)
+            result.seconds = time.monotonic() - at
+            left.append(trial.remove_created())
+        told(result)
+        return result
+
+    with ThreadPoolExecutor(jobs) as pool:
+        # The slow ones first, so that the others run while they wait.
+        futures = {case.row.id: pool.submit(one, case) for case in sorted(cases, key=_speed)}
+        results = [futures[case.row.id].result() for case in cases]
+    generals = [result for result in log.results() if wanted(result.row.id)]
+    for result in generals:
+        told(result)
+    return Report(
+        facts=facts,
+        strictness=strictness,
+        results=[*generals, *results],
+        started=started,
+        seconds=time.monotonic() - began,
+        left=sum(left),
+    )
+
+
+def _speed(case: Case) -> bool:
+    return not case.slow
+
+
+def _trial(row: Row, facts: Facts, options: Options, log: generic.Log) -> Trial:
+    return Trial(row, facts, options, Result(row), log)
+
+
+def _carry_out(case: Case, trial: Trial) -> None:
+    result = trial.result
+    try:
+        case.run(trial)
+    except Stop:
+        pass
+    except Skip as skip:
+        result.skipped = str(skip)
+    except Blocked as blocked:
+        result.blocked = str(blocked)
+    except NoResponse as error:
+        at = len(trial.exchanges) - 1
+        result.findings.append(Finding(case.row.level, str(error), at if at >= 0 else None))
+    except Exception as error:
+        result.blocked = f"the case itself failed: {error!r}"

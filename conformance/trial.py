@@ -1,0 +1,416 @@
+"""What a case works with: requests, uploads, and ways to say what should have been true.
+
+A `Trial` is one run of one case. It writes down every exchange, removes every upload that the case
+made, and collects findings: `check` notes one and goes on, `require` notes one and ends the case.
+Something that the case merely builds on, and that another row is about, is `assume`d: without it
+the case is blocked, not failed.
+
+Requests carry `Tus-Resumable: 1.0.0` unless a case says `tus=None` or another value, and whatever
+headers the user asked for.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from conformance import generic
+from conformance.model import Exchange, Facts, Finding, Level, Result, Row
+from conformance.wire import Address, Connection, Field, NoResponse, Response, chunk, last_chunk
+from conformance.wire import resolve as _resolve
+
+VERSION = "1.0.0"
+BYTES: Field = ("Content-Type", "application/offset+octet-stream")
+"""The type of a body that is part of an upload."""
+
+
+class Stop(Exception):
+    """The case is over; why is among its findings."""
+
+
+class Blocked(Exception):
+    """What the case builds on is not there."""
+
+
+class Skip(Exception):
+    """The row does not apply to this server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user says of the server and of the run."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every request but preflights."""
+    timeout: float = 10.0
+    """Seconds to wait for a response."""
+    stall: float = 75.0
+    """Seconds that a server may take to give up a client that sends nothing more."""
+    expiry: float | None = None
+    """After so many seconds unfinished uploads of this server expire; None if not known."""
+    origin: str = "https://app.example"
+    """The page that a browser would be on."""
+    finished_gone: bool = False
+    """The server takes finished uploads away: HEAD need not find them."""
+    verify_tls: bool = True
+
+    def tls(self, address: Address) -> ssl.SSLContext | None:
+        """How to speak TLS to this address; None if it is plain."""
+        if address.scheme != "https":
+            return None
+        context = ssl.create_default_context()
+        if not self.verify_tls:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Of an upload, as HEAD tells it."""
+
+    status: int
+    offset: str | None
+    length: str | None
+    deferred: str | None
+
+    def __str__(self) -> str:
+        known = [f"HEAD {self.status}"]
+        known += [f"Upload-Offset {self.offset}"] if self.offset is not None else []
+        known += [f"Upload-Length {self.length}"] if self.length is not None else []
+        known += [f"Upload-Defer-Length {self.deferred}"] if self.deferred is not None else []
+        return ", ".join(known)
+
+
+@dataclass
+class Trial:
+    row: Row
+    facts: Facts
+    options: Options
+    result: Result
+    general: generic.Log
+    created: list[str] = field(default_factory=list)
+    """URLs of uploads that are to be removed."""
+
+    @property
+    def endpoint(self) -> str:
+        """E: the URL of the creation endpoint."""
+        return self.facts.url
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        return self.result.exchanges
+
+    # --- saying what should have been true -------------------------------------------------------
+
+    def check(
+        self, ok: bool, text: str, *, level: Level | None = None, at: Response | None = None
+    ) -> bool:
+        """Record a finding unless `ok`; `text` says what is wrong, as a sentence.
+
+        The finding has the row's level unless `level` says another, and points to the exchange
+        of `at`, or to the last one.
+        """
+        if not ok:
+            shown_by = at.index if at is not None else len(self.exchanges) - 1
+            self.result.findings.append(
+                Finding(level or self.row.level, text, shown_by if shown_by >= 0 else None)
+            )
+        return ok
+
+    def require(
+        self, ok: bool, text: str, *, level: Level | None = None, at: Response | None = None
+    ) -> None:
+        """Likewise, and end the case: what follows would make no sense."""
+        if not self.check(ok, text, level=level, at=at):
+            raise Stop
+
+    def expect(
+        self,
+        response: Response,
+        *statuses: int,
+        where: str = "",
+        level: Level | None = None,
+    ) -> bool:
+        """Check that the response has one of these statuses. `where` says what was asked."""
+        wanted = " or ".join(map(str, statuses))
+        text = f"{where + ': ' if where else ''}answered {response.status}, expected {wanted}"
+        return self.check(response.status in statuses, text, level=level, at=response)
+
+    def expect_refusal(
+        self, response: Response, best: int, *, where: str = "", level: Level | None = None
+    ) -> bool:
+        """Check for the status `best`; any other 4xx is only half wrong (a SHOULD)."""
+        prefix = f"{where}: " if where else ""
+        refused = self.check(
+            400 <= response.status < 500,
+            f"{prefix}answered {response.status}, expected {best}",
+            level=level,
+            at=response,
+        )
+        if refused and response.status != best:
+            self.check(
+                False,
+                f"{prefix}refused with {response.status}, better {best}",
+                level=Level.SHOULD,
+                at=response,
+            )
+        return refused
+
+    def note(self, text: str) -> None:
+        """Tell the reader something that is neither good nor bad."""
+        self.result.notes.append(text)
+
+    def assume(self, ok: bool, text: str) -> None:
+        """Go on only if `ok`. For what another row is about."""
+        if not ok:
+            raise Blocked(text)
+
+    def skip(self, reason: str) -> None:
+        """End the case: it does not apply."""
+        raise Skip(reason)
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def connect(self, url: str | None = None, *, timeout: float | None = None) -> Connection:
+        """A connection of its own, to the host of `url` (or of the endpoint)."""
+        address = Address.of(url or self.endpoint)
+        return Connection(
+            address,
+            self.exchanges,
+            timeout or self.options.timeout,
+            self.options.tls(address),
+            self._heard,
+        )
+
+    def fields(self, headers: Iterable[Field] = (), *, tus: str | None = VERSION) -> list[Field]:
+        """Request fields: Tus-Resumable (unless `tus` is None), the user's, and `headers`."""
+        version: list[Field] = [] if tus is None else [("Tus-Resumable", tus)]
+        return [*version, *self.options.headers, *headers]
+
+    def request(
+        self,
+        method: str,
+        url: str | None = None,
+        headers: Iterable[Field] = (),
+        body: bytes | None = None,
+        *,
+        chunked: bool = False,
+        trailers: Sequence[Field] = (),
+        tus: str | None = VERSION,
+        on: Connection | None = None,
+    ) -> Response:
+        """One exchange, on a connection of its own or on `on`. `url` is the endpoint if not given.
+
+        A body is sent with Content-Length, or in one chunk. `None` is no body and no framing;
+        `b""` is `Content-Length: 0`. Large bodies are sent until the server answers.
+
+        :raises NoResponse: which ends the case with a finding of its level
+        """
+        url = url or self.endpoint
+        target = Address.of(url).target
+        framing: list[Field] = []
+        if chunked:
+            framing = [("Transfer-Encoding", "chunked")]
+        elif body is not None:
+            framing = [("Content-Length", str(len(body)))]
+        pairs = [*self.fields(headers, tus=tus), *framing]
+        connection = on or self.connect(url)
+        try:
+            data = body or b""
+            if chunked:
+                data = (chunk(data) if data else b"") + last_chunk(trailers)
+            small = len(data) <= 65536
+            connection.request(method, target, pairs, first=data if small else b"")
+            if not small:
+                connection.send_until_answered(data)
+            return connection.read()
+        finally:
+            if on is None:
+                connection.socket.close()
+
+    def _heard(self, exchange: Exchange, fields: Sequence[Field], response: Response) -> None:
+        self.general.look_at(self.row.id, exchange, fields, response)
+        location = response.get("location")
+        if exchange.method == "POST" and location:
+            url = self.resolve(location)
+            if url not in self.created:
+                self.created.append(url)
+
+    def resolve(self, location: str) -> str:
+        """The URL of an upload from its Location (RFC 9110 10.2.2: relative to the request)."""
+        return _resolve(self.endpoint, location)
+
+    # --- uploads ---------------------------------------------------------------------------------
+
+    def post(
+        self, headers: Iterable[Field], body: bytes | None = None, *, chunked: bool = False
+    ) -> Response:
+        """POST to the endpoint."""
+        return self.request("POST", self.endpoint, headers, body, chunked=chunked)
+
+    def create(
+        self, length: int | None = 10, headers: Iterable[Field] = (), body: bytes | None = None
+    ) -> Upload:
+        """A new upload of `length` bytes (None: deferred), that the case assumes to be made."""
+        size: Field = ("Upload-Defer-Length", "1")
+        if length is not None:
+            size = ("Upload-Length", str(length))
+        response = self.post([size, *headers], body)
+        return self.made(response)
+
+    def made(self, response: Response) -> Upload:
+        """The upload that a creation has made; the case is blocked if it made none."""
+        location = response.get("location")
+        self.assume(
+            200 <= response.status < 300 and bool(location),
+            f"the upload was not created: {response.status}, Location {location!r}",
+        )
+        return Upload(self, self.resolve(location or ""))
+
+    def finished(self, data: bytes, headers: Iterable[Field] = ()) -> Upload:
+        """A new upload that has all its bytes."""
+        upload = self.create(len(data), headers)
+        if data:
+            response = upload.patch(0, data)
+            self.assume(
+                200 <= response.status < 300, f"the upload was not finished: {response.status}"
+            )
+        return upload
+
+    def partial(self, data: bytes) -> Upload:
+        """A finished partial upload (concatenation)."""
+        return self.finished(data, [("Upload-Concat", "partial")])
+
+    def join(self, *parts: Upload | str, headers: Iterable[Field] = ()) -> Response:
+        """POST a final upload of these parts, by their absolute URLs, or as they are given."""
+        urls = " ".join(part if isinstance(part, str) else part.url for part in parts)
+        return self.post([("Upload-Concat", f"final;{urls}"), *headers])
+
+    def poll(self, true: Callable[[], bool], seconds: float = 10.0) -> bool:
+        """Wait until something is true; whether it became so in time."""
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def remove_created(self) -> int:
+        """Remove what the case has made; how many uploads are left."""
+        return sum(not self._remove(url) for url in self.created)
+
+    def _remove(self, url: str) -> bool:
+        try:
+            address = Address.of(url)
+            options = self.options
+            with Connection(address, [], options.timeout, options.tls(address), _ignore) as wire:
+                wire.request("DELETE", address.target, self.fields([("Content-Length", "0")]))
+                return wire.read().status in (200, 204, 404, 410)
+        except (NoResponse, ValueError):
+            return False
+
+
+def _ignore(exchange: Exchange, fields: Sequence[Field], response: Response) -> None:
+    """Nobody looks at the tidying up."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One upload of a case, by its URL."""
+
+    trial: Trial
+    url: str
+
+    def request(
+        self,
+        method: str,
+        headers: Iterable[Field] = (),
+        body: bytes | None = None,
+        *,
+        chunked: bool = False,
+        tus: str | None = VERSION,
+        on: Connection | None = None,
+    ) -> Response:
+        return self.trial.request(method, self.url, headers, body, chunked=chunked, tus=tus, on=on)
+
+    def head(self, headers: Iterable[Field] = ()) -> Response:
+        return self.request("HEAD", headers)
+
+    def delete(self, headers: Iterable[Field] = ()) -> Response:
+        return self.request("DELETE", [*headers, ("Content-Length", "0")])
+
+    def patch(
+        self,
+        offset: int | str,
+        body: bytes,
+        headers: Iterable[Field] = (),
+        *,
+        chunked: bool = False,
+        on: Connection | None = None,
+    ) -> Response:
+        """PATCH `body` at `offset`, as part of an upload."""
+        fields = [BYTES, ("Upload-Offset", str(offset)), *headers]
+        return self.request("PATCH", fields, body, chunked=chunked, on=on)
+
+    def state(self) -> State:
+        """What HEAD says."""
+        head = self.head()
+        return State(
+            head.status,
+            head.get("upload-offset"),
+            head.get("upload-length"),
+            head.get("upload-defer-length"),
+        )
+
+    def offset(self) -> int:
+        """The offset that HEAD says; the case is blocked if it says none."""
+        state = self.state()
+        text = state.offset or ""
+        known = state.status < 300 and text.isascii() and text.isdigit()
+        self.trial.assume(known, f"the offset is not known: {state}")
+        return int(text)
+
+    @contextmanager
+    def unchanged(self, what: str = "the request", *, level: Level | None = None) -> Iterator[None]:
+        """Check that HEAD says the same after the block as before it."""
+        before = self.state()
+        yield
+        after = self.state()
+        self.trial.check(
+            before == after,
+            f"{what} changed the upload: before {before}; after {after}",
+            level=level,
+        )
+
+    def content(self) -> bytes | None:
+        """The bytes of a finished upload; None if this server does not give them out."""
+        if not self.trial.facts.downloads:
+            return None
+        response = self.request("GET")
+        return response.body if response.status == 200 else None
+
+    def holds(self, expected: bytes, *, level: Level | None = None) -> None:
+        """Check that the upload is finished and has these bytes, as far as that can be seen."""
+        state = self.state()
+        size = str(len(expected))
+        gone = self.trial.options.finished_gone and state.status in (404, 410)
+        self.trial.check(
+            gone or (state.offset == size and state.length in (size, None)),
+            f"expected a finished upload of {size} bytes, found {state}",
+            level=level,
+        )
+        if not self.trial.facts.downloads:
+            self.trial.note("The bytes were not compared: GET does not return them.")
+            return
+        content = self.content()
+        self.trial.check(
+            content == expected,
+            "the stored bytes are not the ones that were sent"
+            if content is not None
+            else "the finished upload cannot be downloaded",
+            level=level,
+        )
