@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from conformance import generic
 from conformance.model import Facts, Finding, Level, Report, Result, Row, Strictness
@@ -46,10 +47,7 @@ def look(url: str, options: Options) -> Facts:
         algorithms=tuple(answer.members("tus-checksum-algorithm")),
         server=answer.get("server") or "",
     )
-    return Facts(
-        **{name: getattr(facts, name) for name in Facts.__slots__ if name != "downloads"},
-        downloads=_downloads(facts, options),
-    )
+    return replace(facts, downloads=_downloads(facts, options))
 
 
 def _downloads(facts: Facts, options: Options) -> bool:
