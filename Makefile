@@ -13,7 +13,8 @@ CAMPAIGN ?= 20
 TOOLS := cc:gcc,libc6-dev chromium:chromium curl:curl node:nodejs npm:npm openssl:openssl strace:strace
 CLIENTS := tests/clients/js
 NGINX := .cache/nginx/usr/sbin/nginx
-READY = $(VENV)/.test tools $(CLIENTS)/node_modules/.tusjumbo-stamp $(NGINX)
+PEERS := .cache/peers/.installed
+READY = $(VENV)/.test tools $(CLIENTS)/node_modules/.tusjumbo-stamp $(NGINX) $(PEERS)
 
 MAY_APT = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 APT = apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
@@ -87,6 +88,12 @@ $(CLIENTS)/node_modules/.tusjumbo-stamp: $(CLIENTS)/package-lock.json | tools
 	@echo "Installing tus-js-client in $(CLIENTS) ..."
 	@cd $(CLIENTS) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@printf %s "$$(sha256sum $< | cut -c-64)" >$@
+
+# The servers that the conformance suite is tried on; each knows itself whether it is there.
+$(PEERS): tests/harness/peers.py | $(VENV)/.test tools
+	@echo "Installing other tus servers in $(@D) ..."
+	@$(BIN)/python -m tests.harness.peers
+	@touch $@
 
 # Unpacked, not installed: a test is no reason to start a web server on somebody's machine.
 $(NGINX): | tools

@@ -9,28 +9,21 @@ this machine's loopback are accepted.
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from tests.benchmarks.peers import PEERS, Peer
 from tests.benchmarks.processes import Processes, listening
 from tests.benchmarks.tools import BenchmarkError, compiled
-
-_START_SECONDS = 30.0
-_STOP_SECONDS = 5.0
+from tests.harness.peers import PEERS, NotInstalled, Peer
+from tests.harness.programs import NotUp, running
 
 LIMIT = "raw-null"
 """The sink that discards: what the load generator reaches there is the generator's own limit."""
@@ -94,72 +87,13 @@ class Started:
     def running(self, room: Path, cpus: Collection[int] | None) -> Iterator[Running]:
         directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=room))
         try:
-            uploads = directory / "uploads"
-            uploads.mkdir()
-            port = _free_port()
-            with _process(self.command(port, uploads), directory, cpus) as process:
-                _wait_until_up(self.name, process, port, directory)
+            with running(self.name, self.command, directory, cpus) as (port, pid):
                 url = f"http://127.0.0.1:{port}/files/"
-                yield Running(url, Processes((process.pid,)), _extensions(url), owned=True)
+                yield Running(url, Processes((pid,)), _extensions(url), owned=True)
+        except NotUp as error:
+            raise BenchmarkError(str(error)) from error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _process(
-    command: list[str], directory: Path, cpus: Collection[int] | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    own = os.sched_getaffinity(0)
-    with (directory / "log").open("wb") as log:
-        if cpus:
-            os.sched_setaffinity(0, cpus)  # inherited by the child and every thread of it
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        finally:
-            os.sched_setaffinity(0, own)
-    try:
-        yield process
-    finally:
-        _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: with a word if it listens, without if not."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_up(name: str, process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    said = (directory / "log").read_text(errors="replace").strip().splitlines()
-    what = "ended" if process.poll() is not None else "does not listen"
-    raise BenchmarkError(f"{name} {what} after its start: {' / '.join(said[-3:]) or 'no word'}")
 
 
 def _extensions(url: str) -> frozenset[str] | None:
@@ -218,7 +152,10 @@ def _ours(cache: Path) -> list[Started]:
 
 
 def _peers(peer: Peer, cache: Path) -> list[Started]:
-    return [Started(peer.name, partial(_words, peer.installed(cache)))]
+    try:
+        return [Started(peer.name, partial(_words, peer.installed()))]
+    except NotInstalled as error:
+        raise BenchmarkError(str(error)) from error
 
 
 def _sinks(name: str, mode: str, cache: Path) -> list[Started]:
