@@ -11,6 +11,7 @@ headers the user asked for.
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -289,6 +290,14 @@ class Trial:
         """POST a final upload of these parts, by their absolute URLs, or as they are given."""
         urls = " ".join(part if isinstance(part, str) else part.url for part in parts)
         return self.post([("Upload-Concat", f"final;{urls}"), *headers])
+
+    def unknown(self) -> Upload:
+        """An upload that does not exist, at a URL such as this server gives to its uploads."""
+        url = self.create().url
+        head, sep, last = url.rstrip("/").rpartition("/")
+        # The kind of character stays, so that only looking the id up tells.
+        other = re.sub(r"[A-Za-z0-9]", lambda it: "1" if it[0] == "0" else "0", last[-8:])
+        return Upload(self, f"{head}{sep}{last[:-8]}{other}{url[len(url.rstrip('/')) :]}")
 
     def poll(self, true: Callable[[], bool], seconds: float = 10.0) -> bool:
         """Wait until something is true; whether it became so in time."""
