@@ -3,3 +3,5 @@
 It needs nothing of a server but the address of its creation endpoint, and imports nothing of
 tusjumbo. See README.md in this directory.
 """
+
+__version__ = "1.0.0"

@@ -1,7 +1,8 @@
 """What is true of every response, whatever it answers (rows CORE-GEN-*).
 
 Each response of each case is looked at here while the cases run; the rows are made of what was
-found when they are over. Knows no case and sends nothing.
+found when they are over. Knows no case and sends nothing. What may come from something before the
+tus code (an HTTP parser, a router, a proxy) is not held against the server's tus.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conformance.model import Exchange, Finding, Level, Result, Row
-from conformance.wire import Field, Response
+from conformance.wire import Field, Response, shown
 
 ROWS = (
     Row(
@@ -52,9 +53,26 @@ _BY_TUS = {200, 201, 204, 400, 403, 404, 409, 410, 412, 413, 415, 423, 460, 500}
 _MEANT = {501, 503, 507}
 """5xx that say something on purpose."""
 _SHOWN = 5
-_VISIBLE = {*range(0x20, 0x7F), 0x09}
-"""What a field value may hold without doubt (RFC 9110 5.5)."""
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_WITHOUT_BODY = {204, 304}
+_ODD_TARGET = re.compile(r"\.\.|//|%|\\|.{1025}", re.ASCII)
+"""A path that whatever routes requests may refuse, or take for another one (HEAD-09)."""
+_CORS_FIELDS = (
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "access-control-expose-headers",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Readable:
+    """What lets a page of `origin` read one response."""
+
+    case: str
+    exchange: Exchange
+    origin: str
+    status: int
+    fields: dict[str, str]
 
 
 @dataclass
@@ -64,29 +82,42 @@ class Log:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _found: dict[str, list[tuple[str, str, Exchange]]] = field(default_factory=dict)
     _looked_at: int = 0
+    _cross_origin: list[_Readable] = field(default_factory=list)
+    """Responses to requests of pages; preflights, which have fields of their own, are left out."""
 
     def look_at(
         self, case: str, exchange: Exchange, fields: Sequence[Field], response: Response
     ) -> None:
         """Check one response; `fields` are those of its request."""
         names = {name.lower() for name, _ in fields}
+        readable = _readable(case, exchange, fields, response)
         with self._lock:
             self._looked_at += 1
             for row, text in _faults(exchange, names, fields, response):
                 self._found.setdefault(row, []).append((case, text, exchange))
+            if readable is not None:
+                self._cross_origin.append(readable)
 
     def results(self) -> Iterator[Result]:
         """The rows, each with its first findings and how many there were."""
+        looked_at = {row.id: self._looked_at for row in ROWS}
+        faults = list(_unreadable(self._cross_origin))
+        looked_at["CORE-GEN-5"] = sum(it.status >= 400 for it in self._cross_origin)
         for row in ROWS:
             result = Result(row)
-            found = self._found.get(row.id, [])
+            if not self._looked_at:
+                result.skipped = "no response was looked at"
+            found = faults if row.id == "CORE-GEN-5" else self._found.get(row.id, [])
             for case, text, exchange in found[:_SHOWN]:
                 result.findings.append(Finding(row.level, f"{case}: {text}", len(result.exchanges)))
                 result.exchanges.append(exchange)
             if len(found) > _SHOWN:
                 cases = sorted({case for case, _, _ in found})
                 result.notes.append(f"{len(found)} responses in all, of {', '.join(cases)}.")
-            result.notes.append(f"{self._looked_at} responses were looked at.")
+            if looked_at[row.id]:
+                result.notes.append(f"{looked_at[row.id]} responses were looked at.")
+            else:
+                result.skipped = "there was no such response among those of the selected rows"
             yield result
 
 
@@ -100,7 +131,7 @@ def _faults(
         and "tus-resumable" in names
         and response.status in _BY_TUS
         and versions != ["1.0.0"]
-        and not _is_http_error(fields, response)
+        and not _is_http_error(exchange, fields, response)
     ):
         yield "CORE-GEN-1", f"{response.status} with Tus-Resumable {versions or 'missing'}"
     for name in ("upload-offset", "upload-length"):
@@ -112,18 +143,21 @@ def _faults(
             if name in response:
                 # RFC 9110 8.6 and RFC 9112 6.1.
                 yield "CORE-GEN-3", f"204 with {name}: {response.get(name)}"
+    if response.excess and (exchange.method == "HEAD" or response.status in _WITHOUT_BODY):
+        # RFC 9112 6.3: such a response ends with its head; the next one would begin in the bytes.
+        what = f"{response.status} to {exchange.method}"
+        yield "CORE-GEN-3", f"{what} was followed by {shown(response.excess)}"
+    bodiless = exchange.method == "HEAD" or response.status == 204
+    if bodiless and response.excess and not response.excess.startswith(b"HTTP/1."):
+        yield "CORE-GEN-3", f"{len(response.excess)} bytes behind a response that has no body"
     if response.status >= 500 and response.status not in _MEANT:
         yield "CORE-GEN-4", f"{exchange.method} was answered {response.status}"
-    if (
-        "origin" in names
-        and response.status >= 400
-        and "access-control-allow-origin" not in response
-    ):
-        yield "CORE-GEN-5", f"{response.status} without Access-Control-Allow-Origin"
 
 
-def _is_http_error(fields: Sequence[Field], response: Response) -> bool:
-    """Whether the HTTP server may have refused the request before any tus code saw it."""
+def _is_http_error(exchange: Exchange, fields: Sequence[Field], response: Response) -> bool:
+    """Whether something before the tus code may have answered the request."""
+    if _ODD_TARGET.search(exchange.target) and response.status >= 400:
+        return True
     if response.status != 400:
         return False
     named = [name.lower() for name, _ in fields]
@@ -133,3 +167,35 @@ def _is_http_error(fields: Sequence[Field], response: Response) -> bool:
     )
     framing = [name for name in named if name in ("content-length", "transfer-encoding")]
     return odd_bytes or len(framing) > 1
+
+
+# --- what a page can read ------------------------------------------------------------------------
+
+
+def _readable(
+    case: str, exchange: Exchange, fields: Sequence[Field], response: Response
+) -> _Readable | None:
+    """What to remember of a response for a page; None if it is not for one."""
+    origins = [value for name, value in fields if name.lower() == "origin"]
+    if not origins or exchange.method == "OPTIONS":
+        return None
+    cors = {name: value for name in _CORS_FIELDS if (value := response.get(name)) is not None}
+    return _Readable(case, exchange, str(origins[0]), response.status, cors)
+
+
+def _unreadable(seen: Sequence[_Readable]) -> Iterator[tuple[str, str, Exchange]]:
+    """The errors that a page cannot read although it can read successes."""
+    successes: dict[str, dict[str, str]] = {}
+    for it in seen:
+        if it.status < 300:
+            successes.setdefault(it.origin, {}).update(it.fields)
+    for it in seen:
+        if it.status < 400:
+            continue
+        for name, value in successes.get(it.origin, {}).items():
+            if name not in it.fields:
+                yield it.case, f"{it.status} without {name}, which successes have", it.exchange
+            elif it.fields[name] != value and name != "access-control-expose-headers":
+                # What is exposed may differ: each response has fields of its own.
+                text = f"{it.status} with {name}: {it.fields[name]}, successes have {value}"
+                yield it.case, text, it.exchange

@@ -184,6 +184,10 @@ class Report:
     seconds: float
     left: int = 0
     """Uploads that could not be removed again."""
+    only: tuple[str, ...] = ()
+    """Patterns of the rows that were selected; all if there are none."""
+    skip: tuple[str, ...] = ()
+    """Patterns of the rows that were left out."""
 
     def counts(self, results: Sequence[Result] | None = None) -> dict[Verdict, int]:
         """How many rows (of `results`, or of all) came to each verdict."""
@@ -192,6 +196,10 @@ class Report:
             for result in (self.results if results is None else results)
         ]
         return {verdict: verdicts.count(verdict) for verdict in Verdict}
+
+    def having(self, *verdicts: Verdict) -> list[Result]:
+        """The rows that came to one of these verdicts."""
+        return [result for result in self.results if result.verdict(self.strictness) in verdicts]
 
     def groups(self) -> dict[str, list[Result]]:
         """Results by group, in the order of `GROUPS`; groups without a row are left out."""

@@ -6,6 +6,7 @@ case. The order of the report is that of the rows, not of the clock.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,12 @@ from dataclasses import replace
 
 from conformance import generic
 from conformance.model import Facts, Finding, Level, Report, Result, Row, Strictness
+from conformance.redaction import redact
 from conformance.registry import Case
 from conformance.trial import Blocked, Options, Skip, Stop, Trial
-from conformance.wire import NoResponse
+from conformance.wire import NoResponse, Response
+
+_LIMIT = re.compile(r"[0-9]{1,30}", re.ASCII)
 
 
 class Unreachable(Exception):
@@ -35,19 +39,27 @@ def look(url: str, options: Options) -> Facts:
         raise Unreachable(f"{url}: {error}") from error
     if "tus-version" not in answer and "tus-resumable" not in answer:
         raise Unreachable(
-            f"{url} answers OPTIONS with {answer.status} and without Tus-Version: is that the"
-            " address of the creation endpoint?"
+            f"{url} answers OPTIONS with {answer.status} and without Tus-Version: {_why(answer)}"
         )
     limit = answer.get("tus-max-size") or ""
     facts = Facts(
         url=url,
         versions=tuple(answer.members("tus-version")),
         extensions=tuple(answer.members("tus-extension")),
-        max_size=int(limit) if limit.isascii() and limit.isdigit() else None,
+        max_size=int(limit) if _LIMIT.fullmatch(limit) else None,
         algorithms=tuple(answer.members("tus-checksum-algorithm")),
         server=answer.get("server") or "",
     )
     return replace(facts, downloads=_downloads(facts, options))
+
+
+def _why(answer: Response) -> str:
+    location = answer.get("location")
+    if answer.status in (301, 302, 303, 307, 308) and location:
+        return f"it redirects to {location!r}; give that address if it is the creation endpoint"
+    if answer.status in (401, 403):
+        return "if it wants credentials, give them with --header 'Authorization: …'"
+    return "is that the address of the creation endpoint?"
 
 
 def _downloads(facts: Facts, options: Options) -> bool:
@@ -55,7 +67,7 @@ def _downloads(facts: Facts, options: Options) -> bool:
     try:
         upload = trial.finished(b"content")
         answer = upload.request("GET")
-    except (NoResponse, Blocked):
+    except (NoResponse, Blocked, ValueError):
         return False
     finally:
         trial.remove_created()
@@ -89,15 +101,22 @@ def run(
             _carry_out(case, trial)
             result.seconds = time.monotonic() - at
             left.append(trial.remove_created())
+        redact(result, options.headers)
         told(result)
         return result
 
     with ThreadPoolExecutor(jobs) as pool:
         # The slow ones first, so that the others run while they wait.
         futures = {case.row.id: pool.submit(one, case) for case in sorted(cases, key=_speed)}
-        results = [futures[case.row.id].result() for case in cases]
+        try:
+            results = [futures[case.row.id].result() for case in cases]
+        except BaseException:
+            # Those that run still remove what they have made.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     generals = [result for result in log.results() if wanted(result.row.id)]
     for result in generals:
+        redact(result, options.headers)
         told(result)
     return Report(
         facts=facts,

@@ -15,7 +15,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from conformance import generic
@@ -237,9 +237,10 @@ class Trial:
         self.general.look_at(self.row.id, exchange, fields, response)
         location = response.get("location")
         if exchange.method == "POST" and location:
-            url = self.resolve(location)
-            if url not in self.created:
-                self.created.append(url)
+            with suppress(ValueError):  # a URL that is none; `made` tells
+                url = self.resolve(location)
+                if url not in self.created:
+                    self.created.append(url)
 
     def resolve(self, location: str) -> str:
         """The URL of an upload from its Location (RFC 9110 10.2.2: relative to the request)."""
@@ -270,7 +271,12 @@ class Trial:
             200 <= response.status < 300 and bool(location),
             f"the upload was not created: {response.status}, Location {location!r}",
         )
-        return Upload(self, self.resolve(location or ""))
+        try:
+            url = self.resolve(location or "")
+            Address.of(url)
+        except ValueError as error:
+            raise Blocked(f"Location {location!r} is no URL: {error}") from error
+        return Upload(self, url)
 
     def finished(self, data: bytes, headers: Iterable[Field] = ()) -> Upload:
         """A new upload that has all its bytes."""

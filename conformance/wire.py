@@ -27,12 +27,17 @@ from conformance.model import Exchange
 Field = tuple[str, str | bytes]
 """A header field to send. Text goes out as UTF-8."""
 
+_PIECE = 1 << 18
 _SHOWN = 400
 """Bytes of a body that a report shows."""
 
 
 class NoResponse(Exception):
     """The response did not come, or was none."""
+
+
+class _Closed(NoResponse):
+    """The server has closed its side, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Response:
     """The statuses of the 1xx responses that came first."""
     index: int
     """Of its exchange in the case's list."""
+    excess: bytes = b""
+    """What came right behind it although nothing else was asked."""
 
     def get(self, name: str) -> str | None:
         """The field's value, lines joined by a comma; None if it is not there."""
@@ -112,17 +119,27 @@ class Connection:
         self._heard = heard
         self._parser: h11.Connection | None = None
         self._ahead = b""
+        """Received, and not yet given to a parser."""
+        self._ended: NoResponse | None = None
+        """Why nothing more can be received."""
         self._interim: list[int] = []
         self._started: object | None = None
         self._asked: list[tuple[Exchange, Sequence[Field]]] = []
         """Requests whose responses have not been read."""
+        self._heard_raw = b""
+        """The beginning of what the parser was given."""
         try:
             self.socket = socket.create_connection((address.host, address.port), timeout)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls is not None:
-                self.socket = tls.wrap_socket(self.socket, server_hostname=address.host)
         except OSError as error:
             raise NoResponse(f"cannot connect to {address.authority}: {error}") from error
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            plain = self.socket
+            try:
+                self.socket = tls.wrap_socket(plain, server_hostname=address.host)
+            except OSError as error:
+                plain.close()
+                raise NoResponse(f"no TLS with {address.authority}: {error}") from error
 
     def __enter__(self) -> Connection:
         return self
@@ -180,6 +197,7 @@ class Connection:
         """Send `data` step by step until the server answers or hangs up; how much was sent."""
         sent = 0
         while sent < len(data) and not self.answered():
+            self.socket.settimeout(self._timeout)
             try:
                 self.socket.sendall(data[sent : sent + step])
             except OSError:
@@ -208,30 +226,44 @@ class Connection:
 
     def answered(self, within: float = 0.0) -> bool:
         """Whether something to read, or the end of the connection, is there after `within` s."""
-        if self._ahead or self._is_buffered():
-            return True
-        return bool(select.select([self.socket], [], [], within)[0])
+        known = bool(self._ahead) or self._started is not None
+        return known or self._receive(time.monotonic() + within)
 
-    def _is_buffered(self) -> bool:
-        return isinstance(self.socket, ssl.SSLSocket) and bool(self.socket.pending())
+    def _receive(self, end: float) -> bool:
+        """Receive what is there, or wait for it until `end`; whether something (or the end) came.
+
+        A TLS socket can be readable without having anything for us: only receiving tells.
+        """
+        while self._ended is None:
+            try:
+                self.socket.settimeout(0)
+                piece = self.socket.recv(_PIECE)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                wait = max(end - time.monotonic(), 0)
+                if not select.select([self.socket], [], [], wait)[0] or not wait:
+                    return False
+            except OSError as error:
+                self._ended = NoResponse(f"the connection broke: {error}")
+            else:
+                if piece:
+                    self._ahead += piece
+                    return True
+                self._ended = _Closed("the server closed the connection without an answer")
+        return True
 
     def interim(self, within: float) -> int | None:
         """The status of the next interim response, if one comes within that time.
 
         None if none came, or a final response came instead; `read` returns that one.
         """
-        parser = self._parse()
-        end = time.monotonic() + within
-        while True:
-            event = self._next(parser, end)
+        if self._started is None:
+            event = self._next(self._parse(), time.monotonic() + within)
             if isinstance(event, h11.InformationalResponse):
                 self._asked[0][0].interim.append(_head_text(event))
                 self._interim.append(event.status_code)
                 return int(event.status_code)
-            if event is None:
-                return None
             self._started = event
-            return None
+        return None
 
     def read(self, timeout: float | None = None) -> Response:
         """The response to the oldest request that has none yet.
@@ -240,7 +272,7 @@ class Connection:
         """
         exchange, fields = self._asked[0]
         try:
-            response = self._read(exchange, time.monotonic() + (timeout or self._timeout))
+            response = self._read(exchange, self._timeout if timeout is None else timeout)
         except NoResponse as error:
             exchange.problem = str(error)
             self._asked.pop(0)
@@ -249,10 +281,11 @@ class Connection:
         self._heard(exchange, fields, response)
         return response
 
-    def _read(self, exchange: Exchange, end: float) -> Response:
+    def _read(self, exchange: Exchange, timeout: float) -> Response:
         parser = self._parse()
+        end = time.monotonic() + timeout
         start: h11.Response | None = None
-        body = b""
+        body = bytearray()
         event = self._started or self._next(parser, end)
         self._started = None
         while not isinstance(event, h11.EndOfMessage):
@@ -264,11 +297,12 @@ class Connection:
                 exchange.status = start.status_code
                 exchange.response = _head_text(start)
             elif isinstance(event, h11.Data):
+                if len(body) < _SHOWN:
+                    exchange.body = shown(body + event.data)
                 body += event.data
-                exchange.body = shown(body)
             elif event is None:
                 begun = "a whole response" if start else "an answer"
-                raise NoResponse(f"{begun} did not come within {self._timeout:g} s")
+                raise NoResponse(f"{begun} did not come within {timeout:g} s")
             else:
                 raise NoResponse("the server closed the connection without an answer")
             event = self._next(parser, end)
@@ -278,7 +312,8 @@ class Connection:
             raise NoResponse("the server sent no final response")
         fields = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in start.headers)
         index = next(i for i, other in enumerate(self._exchanges) if other is exchange)
-        return Response(start.status_code, fields, body, tuple(self._interim), index)
+        excess = b"" if len(self._asked) > 1 else self._ahead
+        return Response(start.status_code, fields, bytes(body), tuple(self._interim), index, excess)
 
     def _parse(self) -> h11.Connection:
         if self._parser is None:
@@ -289,10 +324,10 @@ class Connection:
             known = method if method.isalpha() and method != "CONNECT" else "POST"
             parser.send(h11.Request(method=known, target="/", headers=[("Host", "h")]))
             parser.send(h11.EndOfMessage())
+            self._heard_raw = b""
             if self._ahead:
-                parser.receive_data(self._ahead)
+                self._give(parser)
             self._parser = parser
-            self._ahead = b""
             self._interim = []
             self._started = None
         return self._parser
@@ -305,36 +340,31 @@ class Connection:
             except h11.RemoteProtocolError as error:
                 if parser.trailing_data[1]:
                     raise NoResponse("the server closed the connection in mid-response") from error
+                exchange = self._asked[0][0]
+                exchange.body = exchange.body or shown(self._heard_raw)
                 raise NoResponse(f"the response is not HTTP/1.1: {error}") from error
             if event is not h11.NEED_DATA:
                 return event
-            wait = end - time.monotonic()
-            if (
-                not self._is_buffered()
-                and not select.select([self.socket], [], [], max(wait, 0))[0]
-            ):
+            if not self._receive(end):
                 return None
-            try:
-                parser.receive_data(self.socket.recv(65536))
-            except OSError as error:
-                raise NoResponse(f"the connection broke: {error}") from error
+            if not self._ahead and self._ended is not None and not isinstance(self._ended, _Closed):
+                raise self._ended
+            self._give(parser)
+
+    def _give(self, parser: h11.Connection) -> None:
+        """Give the parser what was received; nothing is the end of the connection."""
+        self._heard_raw = (self._heard_raw + self._ahead)[:_SHOWN]
+        parser.receive_data(self._ahead)
+        self._ahead = b""
 
     def rest(self, within: float) -> bytes | None:
         """What else comes until the server closes; None if it is still open after `within` s."""
         end = time.monotonic() + within
-        pieces = [self._ahead]
-        self.socket.settimeout(self._timeout)
-        while (wait := end - time.monotonic()) > 0:
-            if not self.answered(wait):
-                break
-            try:
-                piece = self.socket.recv(65536)
-            except OSError:
-                piece = b""
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-        return None
+        while self._ended is None:
+            if not self._receive(end):
+                return None
+        rest, self._ahead = self._ahead, b""
+        return rest
 
     # --- leaving ---------------------------------------------------------------------------------
 
@@ -375,7 +405,7 @@ def last_chunk(trailers: Iterable[Field] = ()) -> bytes:
     return b"0\r\n" + lines + b"\r\n"
 
 
-def shown(data: bytes) -> str:
+def shown(data: bytes | bytearray) -> str:
     """Bytes for a reader: how many, and the beginning."""
     text = data[:_SHOWN].decode("latin-1")
     printable = "".join(c if c.isprintable() or c in "\r\n\t" else "." for c in text)
