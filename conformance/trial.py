@@ -142,20 +142,21 @@ class Trial:
         return self.check(response.status in statuses, text, level=level, at=response)
 
     def expect_refusal(
-        self, response: Response, best: int, *, where: str = "", level: Level | None = None
+        self, response: Response, *best: int, where: str = "", level: Level | None = None
     ) -> bool:
-        """Check for the status `best`; any other 4xx is only half wrong (a SHOULD)."""
+        """Check for one of the statuses `best`; any other 4xx is only half wrong (a SHOULD)."""
         prefix = f"{where}: " if where else ""
+        wanted = " or ".join(map(str, best))
         refused = self.check(
             400 <= response.status < 500,
-            f"{prefix}answered {response.status}, expected {best}",
+            f"{prefix}answered {response.status}, expected {wanted}",
             level=level,
             at=response,
         )
-        if refused and response.status != best:
+        if refused and response.status not in best:
             self.check(
                 False,
-                f"{prefix}refused with {response.status}, better {best}",
+                f"{prefix}refused with {response.status}, better {wanted}",
                 level=Level.SHOULD,
                 at=response,
             )
@@ -313,6 +314,11 @@ class Trial:
                 return False
             time.sleep(0.1)
         return True
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass. For what the server does at a certain time."""
+        time.sleep(seconds)
+        self.note(f"Waited for {seconds:g} s.")
 
     def remove_created(self) -> int:
         """Remove what the case has made; how many uploads are left."""
