@@ -18,12 +18,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "directories errors hop notice settings"
+LEAVES = "digests directories errors hop notice settings"
 LOWER = f"{LEAVES} ports sessions"
 HOUSE = f"{LOWER} catalogs composition engine lockers protocols stores"
 
 # A package or module of tusjumbo, what it may import from tusjumbo, and from others.
 MAY_IMPORT: dict[str, tuple[str, str]] = {
+    "digests": ("", "google_crc32c"),
     "directories": ("errors settings", ""),
     "errors": ("", ""),
     "notice": ("", ""),
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "settings": ("errors", ""),
     "sessions": ("errors", ""),
     "protocols": ("errors sessions", ""),
-    "ports": ("errors notice sessions", ""),
+    "ports": ("digests errors notice sessions", ""),
     "engine": (LOWER, "anyio"),
     "catalogs": (LOWER, "anyio"),
     "stores": (LOWER, "anyio"),

@@ -80,6 +80,15 @@ class ExtensionUnsupported(Refusal):
         super().__init__(f"The extension {extension} is not offered here; see OPTIONS.")
 
 
+class AlgorithmUnsupported(Refusal):
+    """A digest by an algorithm that is not one of `supported`."""
+
+    def __init__(self, asked: str, supported: Collection[str]) -> None:
+        self.asked = asked[:40]
+        self.supported = tuple(supported)
+        super().__init__(f"{self.asked!r} is not supported; use {', '.join(self.supported)}.")
+
+
 class MediaTypeUnsupported(Refusal):
     """A body with another Content-Type than the protocol asks for."""
 
@@ -121,6 +130,31 @@ class UploadUnfinished(Refusal):
         self.length = length
         of = "an unknown number of" if length is None else str(length)
         super().__init__(f"This upload is not finished: {offset} of {of} bytes are here.")
+
+
+class UploadIsPartial(Refusal):
+    """The content of a part was asked for: it is no file, however many of its bytes are in."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("This is a partial upload, a part of files to come and none itself.")
+
+
+class UploadIsFinal(Refusal):
+    """Bytes were sent to an upload that is made of other uploads."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("This upload is made of partial uploads and takes no bytes itself.")
+
+
+class PartUnusable(Refusal):
+    """Uploads cannot be joined, because `part` (an id, or the address that was sent) cannot be."""
+
+    def __init__(self, part: str, problem: str) -> None:
+        self.part = part[:200]
+        self.problem = problem
+        super().__init__(f"The part {self.part!r} cannot be joined: {problem}.")
 
 
 class UploadLocked(Refusal):

@@ -7,12 +7,13 @@ it passes. Methods are async unless they say that they never block. Ids are vali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
 from tusjumbo.sessions.commands import Action
 from tusjumbo.sessions.events import Event
@@ -63,6 +64,14 @@ class Catalog(Protocol):
         """Forget the session. False if there was none."""
         ...
 
+    async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
+        """Those of the sessions that there are, by id. One question, however many they are."""
+        ...
+
+    async def awaiting(self, part_id: str) -> Sequence[UploadSession]:
+        """The sessions, in id order, that are pending (`is_pending`) and have this part."""
+        ...
+
     async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
         """At most `limit` sessions whose `due_at` is not after `now`, longest due first."""
         ...
@@ -78,14 +87,6 @@ class Catalog(Protocol):
         ...
 
 
-class Hasher(Protocol):
-    """What `hashlib.new` returns."""
-
-    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
 class Writer(Protocol):
     """An open session's bytes. One writer at a time: the lock sees to that."""
 
@@ -94,6 +95,16 @@ class Writer(Protocol):
 
         :raises StorageFull: no space; some of `data` may have been written
         :raises StorageFailed: an input/output error; likewise
+        """
+        ...
+
+    async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
+        """Put bytes `[start, stop)` of `part`, an open session, at offset `at`, in one hop.
+
+        Inside the system if that can do it, sharing the blocks on disk if it can do that.
+
+        :raises StorageLost: `part` does not have them
+        :raises StorageFull: :raises StorageFailed: some may have been written
         """
         ...
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
 
+from tusjumbo.digests import Hasher
 from tusjumbo.errors import (
     ClientDisconnected,
     StorageLost,
@@ -17,7 +18,7 @@ from tusjumbo.errors import (
     UploadNotFound,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Hasher, Lease, Writer
+from tusjumbo.ports import Lease, Writer
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 

@@ -35,6 +35,7 @@ DEFERRED_HALF = upload(None, at=5)
 
 TINY = Offer(max_size=10)
 AT_MOST_TEN = Limits(max_size=10)
+CHECKS = Offer(algorithms={"sha1": 20, "crc32": 4})
 KEEPS = Offer(termination=False, downloads=False, expiration=False)
 
 

@@ -23,7 +23,7 @@ from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 ID = "jumbo_abc"
 OOS = "Content-Type: application/offset+octet-stream"
 NOW = 1_000_000_000.0
-OFFER = Offer(expiration=True)
+OFFER = Offer(expiration=True, algorithms={"sha1": 20})
 LIMITS = rules.Limits(expire_after=3600.0)
 
 _NAME = re.compile(r"[A-Za-z0-9-]+")

@@ -11,20 +11,27 @@ from tusjumbo.protocols.extensions import EXTENSIONS, Offer, advertised
 from tusjumbo.sessions.commands import Action, Create
 
 OFFERS = [
-    Offer(max_size=max_size, downloads=downloads, termination=termination, expiration=expiration)
-    for max_size, downloads, termination, expiration in product(
-        (None, 0, 2**63 - 1), (False, True), (False, True), (False, True)
+    Offer(
+        max_size=max_size,
+        downloads=downloads,
+        termination=termination,
+        expiration=expiration,
+        algorithms=algorithms,
+    )
+    for max_size, downloads, termination, expiration, algorithms in product(
+        (None, 0, 2**63 - 1), (False, True), (False, True), (False, True), ({}, {"sha1": 20})
     )
 ]
 METHODS = {Action.CREATE: "POST /", Action.TERMINATE: "DELETE /abc", Action.FETCH: "GET /abc"}
 
 
 def test_what_is_advertised_with_everything_on() -> None:
-    assert advertised(Offer(expiration=True)) == (
+    assert advertised(Offer(expiration=True, algorithms={"sha1": 20})) == (
         "creation",
         "creation-with-upload",
         "creation-defer-length",
         "expiration",
+        "checksum",
         "termination",
     )
 
@@ -80,3 +87,10 @@ def test_downloads_are_no_extension_but_an_action(offer: Offer) -> None:
 def test_a_limit_is_advertised_exactly_if_there_is_one(offer: Offer) -> None:
     expected = None if offer.max_size is None else str(offer.max_size)
     assert values(tus.describe(offer)).get("Tus-Max-Size") == expected
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=str)
+def test_algorithms_are_named_exactly_if_bodies_are_checked(offer: Offer) -> None:
+    found = values(tus.describe(offer))
+    assert ("checksum" in found["Tus-Extension"].split(",")) == ("Tus-Checksum-Algorithm" in found)
+    assert found.get("Tus-Checksum-Algorithm", "") == ",".join(offer.algorithms)

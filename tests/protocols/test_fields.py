@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tusjumbo.errors import MalformedRequest
 from tusjumbo.protocols.fields import (
+    CHECKSUM,
     DATE,
     DEFERRED,
     INTEGER,
@@ -21,8 +22,10 @@ from tusjumbo.protocols.fields import (
     printable,
 )
 from tusjumbo.protocols.messages import Fields
+from tusjumbo.sessions.commands import Digest
 
 OOS = "application/offset+octet-stream"
+HELLO = bytes.fromhex("2aae6c35c94fcfb415dbe95f408b9ce91ee846ed")
 NAMES: dict[int, str] = {
     id(INTEGER): "integer",
     id(DEFERRED): "deferred",
@@ -30,8 +33,17 @@ NAMES: dict[int, str] = {
     id(MEDIA_TYPE): "media type",
     id(DATE): "date",
     id(METADATA): "metadata",
+    id(CHECKSUM): "checksum",
 }
-GRAMMARS: tuple[Grammar[Any], ...] = (INTEGER, DEFERRED, METHOD, MEDIA_TYPE, DATE, METADATA)
+GRAMMARS: tuple[Grammar[Any], ...] = (
+    INTEGER,
+    DEFERRED,
+    METHOD,
+    MEDIA_TYPE,
+    DATE,
+    METADATA,
+    CHECKSUM,
+)
 
 # Spelled exactly so, in both directions.
 BOTH_WAYS: tuple[tuple[Grammar[Any], object, str], ...] = (
@@ -48,6 +60,9 @@ BOTH_WAYS: tuple[tuple[Grammar[Any], object, str], ...] = (
     (DATE, 0.0, "Thu, 01 Jan 1970 00:00:00 GMT"),
     (DATE, 951782400.0, "Tue, 29 Feb 2000 00:00:00 GMT"),
     (DATE, 253402300799.0, "Fri, 31 Dec 9999 23:59:59 GMT"),
+    (CHECKSUM, Digest("sha1", HELLO), "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="),
+    (CHECKSUM, Digest("crc32", b"\xcb\xf4\x39\x26"), "crc32 y/Q5Jg=="),
+    (CHECKSUM, Digest("!-+.9@[`~", b"\0"), "!-+.9@[`~ AA=="),
     (METADATA, {}, ""),
     (METADATA, {"is_confidential": b""}, "is_confidential"),
     (METADATA, {"filename": b"world"}, "filename d29ybGQ="),
@@ -73,6 +88,8 @@ READ_ONLY: tuple[tuple[Grammar[Any], str, object], ...] = (
     (MEDIA_TYPE, OOS + ";", OOS),
     (MEDIA_TYPE, OOS + "; ; ;a=b", OOS),
     (MEDIA_TYPE, OOS + '; a="b;c\\"d\xe4"', OOS),
+    # RFC 4648 3.5, as below: not the canonical y/Q5Jg==.
+    (CHECKSUM, "crc32 y/Q5Jh==", Digest("crc32", b"\xcb\xf4\x39\x26")),
     (METADATA, "k Zm9v, l YmFy", {"k": b"foo", "l": b"bar"}),
     (METADATA, "k Zm9v \t,\t l YmFy", {"k": b"foo", "l": b"bar"}),
     (METADATA, "k ", {"k": b""}),
@@ -104,6 +121,14 @@ JUNK: tuple[tuple[Grammar[Any], str], ...] = (
     (DATE, "Sun, 06 Nov 1994 08:60:37 GMT"),
     (DATE, "Wed, 31 Jun 1994 08:49:37 GMT"),
     (DATE, "Sat, 00 Jan 0000 00:00:00 GMT"),
+    *((CHECKSUM, text) for text in ("", " ", "sha1", "sha1 ", " Zm9v", "sha1Zm9v", "sha1  Zm9v")),
+    *((CHECKSUM, text) for text in ("sha1 Zm9v ", "sha1 Zm9v x", "sha1\tZm9v", "a b Zm9v")),
+    *(
+        (CHECKSUM, text)
+        for text in ("sha1 Zm9", "sha1 !!!!", "sha1 =", "sha1 _-8=", "sha1 Zg==Zg==")
+    ),
+    *((CHECKSUM, text) for text in ("SHA1 Zm9v", "shA1 Zm9v", "a,b Zm9v", "sh\xe41 Zm9v")),
+    *((CHECKSUM, text) for text in ("sha1 Zm9v,sha1 Zm9v", "sha1 Zm9v;a", "sha1=Zm9v")),
     *((METADATA, text) for text in ("a !!!!", "a Zm9", "a Zm9v=", "a _-8=", "a =", "a ====")),
     *((METADATA, text) for text in ("a Zm9v,a YmFy", "a,a", "a Zm9v,", ",a Zm9v", ",", ",,")),
     *(
@@ -170,6 +195,8 @@ def test_a_control_character_anywhere_is_malformed(
         (MEDIA_TYPE, "a"),
         (MEDIA_TYPE, "A/b"),
         (MEDIA_TYPE, "a/b;c=d"),
+        *((CHECKSUM, Digest(name, b"x")) for name in ("", "SHA1", "a b", "a,b", "a\n", "\xe4")),
+        (CHECKSUM, Digest("sha1", b"")),
         *((METADATA, {key: b""}) for key in ("", "a b", "a,b", "a\n", "\0", "\x7f", "\u20ac")),
     ],
     ids=_id,
@@ -220,6 +247,8 @@ def test_several_lines_are_one_value_only_if_they_are_equal() -> None:
         (MEDIA_TYPE, "a/b" + " ; \t" * 50_000 + "x"),
         (MEDIA_TYPE, 'a/b;c="' + "\\a" * 100_000),
         (MEDIA_TYPE, "a" * 200_000),
+        (CHECKSUM, "a" * 200_000),
+        (CHECKSUM, "a " + "Zm9v" * 100_000 + "!"),
         (METADATA, "a " + "Zm9v" * 100_000 + "!"),
         (METADATA, "a" + " " * 200_000 + "b"),
         (METADATA, ",".join(f"k{n} Zm9v" for n in range(50_000)) + ",k0"),
@@ -257,6 +286,17 @@ def test_metadata_round_trips_in_order(pairs: Mapping[str, bytes]) -> None:
     text.encode("latin-1")
     found = METADATA.decode("x", text)
     assert list(found.items()) == list(pairs.items())
+
+
+@given(
+    st.text([chr(n) for n in range(33, 127) if not chr(n).isupper() and chr(n) != ","], min_size=1),
+    st.binary(min_size=1),
+)
+def test_checksums_round_trip(algorithm: str, value: bytes) -> None:
+    """CSUM-02: a name is made of any visible ASCII characters, but for upper case and commas."""
+    text = CHECKSUM.write(Digest(algorithm, value))
+    assert text == f"{algorithm} {base64.b64encode(value).decode()}"
+    assert CHECKSUM.read(text) == Digest(algorithm, value)
 
 
 @given(st.integers(0, 253402300799))

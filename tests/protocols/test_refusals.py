@@ -43,6 +43,7 @@ ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.HandedOver("abc"), 423, 423),
     (errors.StaleCommit("abc"), 423, 423),
     (errors.DigestMismatch("abc", "sha1"), 460, 460),
+    (errors.AlgorithmUnsupported("foo", ("sha1", "md5")), 400, 400),
     (errors.ExtensionUnsupported("concatenation"), 400, 400),
     (errors.BodyTimeout(60.0), 503, 423),
     (errors.ServerClosing(), 503, 423),
@@ -59,6 +60,7 @@ FACTS: dict[type[TusJumboError], tuple[str, str]] = {
     errors.MethodNotAllowed: ("Allow", "POST, OPTIONS"),
     errors.OffsetMismatch: ("Upload-Offset", "7"),
     errors.VersionUnsupported: ("Tus-Version", "1.0.0"),
+    errors.AlgorithmUnsupported: ("Tus-Checksum-Algorithm", "sha1,md5"),
     errors.ServerClosing: ("Retry-After", "1"),
 }
 CLOSING = (errors.HandedOver, errors.BodyTimeout, errors.ServerClosing)

@@ -1,14 +1,14 @@
 """The rows of specs/tus-1.0.md that a head and the rules decide, under their ids.
 
 That a refusal changes nothing and that every answer is well-formed is checked for all of them. The
-rows are in `rows_of_core` and `rows_of_creation`.
+rows are in the modules `rows_of_…`.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.protocols import rows_of_core, rows_of_creation
+from tests.protocols import rows_of_checksum, rows_of_core, rows_of_creation
 from tests.protocols.rows import HEAD, NEW, Row, metadata
 from tests.protocols.scenes import ID, Chunked, answer, check_any, head, values
 from tusjumbo.errors import (
@@ -23,7 +23,7 @@ from tusjumbo.protocols.messages import Intent
 from tusjumbo.protocols.refusals import refuse
 from tusjumbo.sessions.commands import Action
 
-ROWS = (*rows_of_core.ROWS, *rows_of_creation.ROWS)
+ROWS = (*rows_of_core.ROWS, *rows_of_creation.ROWS, *rows_of_checksum.ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.protocols.scenes import ID, OFFER, OOS, Chunked, command_of, head, upload
@@ -11,6 +13,7 @@ from tusjumbo.sessions.commands import (
     Command,
     Content,
     Create,
+    Digest,
     Fetch,
     Finish,
     Inspect,
@@ -50,6 +53,12 @@ def test_what_a_request_is_about(request_head: RequestHead, intent: Intent) -> N
 TUS = Content(announced=5, keep=Keep.PREFIX, finish=Finish.WHEN_FULL, digest=None)
 UNKNOWN = Content(announced=None, keep=Keep.PREFIX, finish=Finish.WHEN_FULL, digest=None)
 NOTHING = Content(announced=0, keep=Keep.PREFIX, finish=Finish.WHEN_FULL, digest=None)
+SHA1 = "Upload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="
+CHECKED = Content(
+    announced=5,
+    keep=Keep.ALL_OR_NOTHING,
+    digest=Digest("sha1", bytes.fromhex("2aae6c35c94fcfb415dbe95f408b9ce91ee846ed")),
+)
 TEN = Create(length=10, metadata={}, echo={})
 
 
@@ -59,7 +68,6 @@ TEN = Create(length=10, metadata={}, echo={})
         (head("POST /", "Upload-Length: 10"), TEN),
         (head("POST /", "Upload-Length: 10", OOS), TEN),
         (head("POST /", "Upload-Length: 10", "Upload-Metadata:"), TEN),
-        (head("POST /", "Upload-Length: 10", "Upload-Checksum: x"), TEN),
         (
             head("POST /", "Upload-Defer-Length: 1", OOS, body=5),
             Create(length=None, metadata={}, echo={}, content=TUS),
@@ -89,9 +97,22 @@ TEN = Create(length=10, metadata={}, echo={})
             Append(id="a", at=7, content=UNKNOWN, declares=12),
         ),
         (
-            head("PATCH /a", OOS, "Upload-Offset: 7", "Upload-Checksum: sha1 Kq5s"),
+            head("PATCH /a", OOS, "Upload-Offset: 7"),
             Append(id="a", at=7, content=NOTHING, declares=None),
         ),
+        (
+            head("PATCH /a", OOS, "Upload-Offset: 7", SHA1, body=5),
+            Append(id="a", at=7, content=CHECKED, declares=None),
+        ),
+        (
+            head("POST /", "Upload-Length: 10", OOS, SHA1, body=5),
+            Create(length=10, metadata={}, echo={}, content=CHECKED),
+        ),
+        (
+            head("POST /", "Upload-Length: 10", SHA1),
+            Create(length=10, metadata={}, echo={}, content=replace(CHECKED, announced=0)),
+        ),
+        (head("POST /", "Upload-Length: 10", "Content-Type: a/b", SHA1, body=Chunked(5)), TEN),
     ],
 )
 def test_what_a_request_commands(request_head: RequestHead, command: Command) -> None:

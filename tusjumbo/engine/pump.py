@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +23,10 @@ from functools import partial
 import anyio
 
 from tusjumbo.engine.blocks import Block, Blocks
-from tusjumbo.errors import ClientDisconnected, DigestMismatch, SystemFailure
+from tusjumbo.engine.checks import Check
+from tusjumbo.errors import ClientDisconnected, SystemFailure
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Hasher, Source, Writer
+from tusjumbo.ports import Source, Writer
 from tusjumbo.sessions.commands import Content, Keep
 from tusjumbo.sessions.events import Ending
 from tusjumbo.sessions.rules import Take
@@ -77,7 +76,6 @@ class Pump:
         """`writer` may be None where nothing may be written, because `take` ends at its start."""
         self._source = source
         self._writer = writer
-        self._upload_id = upload_id
         self._take = take
         self._content = content
         self._commit = commit
@@ -85,11 +83,7 @@ class Pump:
         self._pace = pace
         self._stops = tuple(stops)
 
-        digest = content.digest
-        self._hasher: Hasher | None = None
-        if digest is not None:
-            self._hasher = hashlib.new(digest.algorithm, usedforsecurity=False)
-
+        self._check = Check(upload_id, content.digest)
         self._received = take.start
         self._written = take.start
         self._committed = take.start
@@ -244,7 +238,7 @@ class Pump:
         if self._writer is None:
             raise RuntimeError("bytes for an upload that takes none")
         try:
-            await self._writer.write(self._written, block.data, self._hasher)
+            await self._writer.write(self._written, block.data, self._check.hasher)
         except SystemFailure:
             # The disk may be full: the bytes before these are good, and perhaps the last for now.
             if self._content.keep is Keep.PREFIX:
@@ -281,14 +275,7 @@ class Pump:
         if self._ending is Ending.OVER:
             return
         if self._ending is Ending.END:
-            self._verify()
+            self._check.verify()
             await self._commit(self._written, Arrived.WHOLE)
         elif self._content.keep is Keep.PREFIX:
             await self._commit(self._written, Arrived.PREFIX)
-
-    def _verify(self) -> None:
-        digest = self._content.digest
-        if digest is None or self._hasher is None:
-            return
-        if not hmac.compare_digest(self._hasher.digest(), digest.value):
-            raise DigestMismatch(self._upload_id, digest.algorithm)

@@ -16,7 +16,10 @@ from functools import partial
 
 import anyio
 
+from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.blocks import Blocks
+from tusjumbo.engine.checks import Check
+from tusjumbo.engine.concatenation import PATIENCE, Concatenation
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.pump import Arrived, Pace, Pump
@@ -29,21 +32,22 @@ from tusjumbo.errors import (
     StaleCommit,
     StorageLost,
     SystemFailure,
+    UploadIsFinal,
+    UploadIsPartial,
     UploadNotFound,
     UploadUnfinished,
 )
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Catalog, Clock, Locker, Source, Store
 from tusjumbo.sessions import commands, ids, outcomes, rules
-from tusjumbo.sessions.commands import Append, Content, Create, Fetch, Inspect, Terminate
+from tusjumbo.sessions.commands import Append, Content, Create, Fetch, Inspect, Join, Terminate
 from tusjumbo.sessions.events import (
     BytesReceived,
     Ending,
-    UploadAbandoned,
     UploadCreated,
     UploadTerminated,
 )
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 _log = logging.getLogger("tusjumbo")
 
@@ -61,12 +65,27 @@ class Uploads:
     pace: Pace = field(default_factory=Pace)
     patience: float = 20.0
     """How long a request waits for another one to leave the same upload, in seconds."""
+    remove_parts: bool = False
+    """Whether partial uploads go when they have been joined."""
     clock: Clock = time.time
     observers: Observers = field(default_factory=Observers)
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
         self.finish = Finish(self.catalog, self.store, self.clock, self.observers)
+        self._give_up = GiveUp(self.catalog, self.clock, self.limits, self.observers)
+        self.concatenation = Concatenation(
+            self.catalog,
+            self.store,
+            self.locker,
+            self.finish,
+            self._give_up,
+            self.limits,
+            self.clock,
+            self.observers,
+            self.patience,
+            self.remove_parts,
+        )
 
     async def execute(
         self, command: commands.Command, source: Source | None = None
@@ -81,6 +100,8 @@ class Uploads:
         match command:
             case Create():
                 return await self._create(command, source)
+            case Join():
+                return await self._join(command, source)
             case Append():
                 return await self._append(command, source)
             case Inspect():
@@ -114,18 +135,37 @@ class Uploads:
                 raise
         return outcomes.Created(session)
 
+    async def _join(self, command: Join, source: Source | None) -> outcomes.Created:
+        closing = None if source is None else source.closing
+        session = await self.concatenation.record(command, closing)
+        try:
+            return outcomes.Created(
+                await self.concatenation.advance(session.id, closing=closing, patience=PATIENCE)
+            )
+        except (Refusal, SystemFailure):
+            await self._discard(session)
+            raise
+
     async def _append(self, command: Append, source: Source | None) -> outcomes.Appended:
+        # Nobody may be asked to leave an upload that takes no bytes anyway.
+        if (await self._load(command.id)).kind is Kind.FINAL:
+            raise UploadIsFinal(command.id)
         async with self.locker.hold(command.id, self.patience) as lease:
             session = await self._load(command.id)
             take = rules.decide(session, command, self.limits)
             try:
                 session = await self._receive(session, take, command.content, source, lease.asked)
             except StorageLost:
-                await self._give_up(session)
+                await self._give_up(session.id)
                 raise
             return outcomes.Appended(await self.finish(session))
 
     async def _inspect(self, command: Inspect) -> outcomes.Inspected:
+        session = await self._load(command.id)
+        if session.is_pending:
+            return outcomes.Inspected(await self.concatenation.measured(session))
+        if session.phase is Phase.DONE or (session.kind is Kind.PARTIAL and session.is_full):
+            return outcomes.Inspected(session)
         async with self.locker.hold(command.id, self.patience):
             session = await self._load(command.id)
             try:
@@ -143,6 +183,8 @@ class Uploads:
                 await self.store.remove(session)
                 await self.catalog.delete(session.id)
         self.observers.tell(UploadTerminated(session))
+        if session.kind is Kind.PARTIAL:
+            self.concatenation.part_changed(session.id)
         return outcomes.Terminated(session.id)
 
     async def _fetch(self, command: Fetch) -> outcomes.Fetched:
@@ -150,6 +192,8 @@ class Uploads:
         if session.phase is Phase.SEALED:
             async with self.locker.hold(command.id, self.patience):
                 session = await self.finish(await self._load(command.id))
+        if session.kind is Kind.PARTIAL:
+            raise UploadIsPartial(session.id)
         if session.phase is not Phase.DONE:
             raise UploadUnfinished(session.id, session.offset, session.length)
         return outcomes.Fetched(session, await self.store.locate(session))
@@ -172,6 +216,7 @@ class Uploads:
         """Take the body as decided. Returns the session as committed at the end of a whole body."""
         received = _Receiving(self, session, take, content)
         if source is None or content.announced == 0:
+            Check(session.id, content.digest).verify()
             await received.commit(take.start, Arrived.WHOLE)
             return received.session
         began = anyio.current_time()
@@ -201,11 +246,6 @@ class Uploads:
                 raise ClientDisconnected
             case _:
                 raise HandedOver(session.id)
-
-    async def _give_up(self, session: UploadSession) -> None:
-        """HEAD must not promise bytes that are lost: then clients would come back for ever."""
-        change = partial(rules.given_up, now=self.clock(), limits=self.limits)
-        self.observers.tell(UploadAbandoned(await self.catalog.update(session.id, change)))
 
     async def _discard(self, session: UploadSession) -> None:
         try:
@@ -255,7 +295,7 @@ class _Receiving:
         if self.session.phase is not Phase.OPEN:
             return
         part = self._part(stop, arrived)
-        seals = part.finish is not commands.Finish.NEVER and self.session.is_full
+        seals = rules.seals(self.session, part.finish) and self.session.is_full
         if part.start == part.stop and part.length == self.session.length and not seals:
             return
         if part.start < part.stop:
@@ -266,6 +306,8 @@ class _Receiving:
             partial(rules.committed, part=part, now=uploads.clock(), limits=uploads.limits),
         )
         self.stop = stop
+        if self.session.kind is Kind.PARTIAL and self.session.is_full:
+            uploads.concatenation.part_changed(self.session.id)
 
     def _part(self, stop: int, arrived: Arrived) -> rules.Part:
         finish = self._content.finish

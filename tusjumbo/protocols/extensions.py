@@ -4,13 +4,13 @@ A row says when an extension is offered and by what a request shows that it want
 that exists only with the extension (without it the method is not allowed), or a field of the
 creation request (without it the request is refused before anything else is looked at). So nothing
 can be advertised that is refused, nor done that is not advertised. Adding an extension is adding a
-row. A row that is never offered is there for its refusal.
+row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tusjumbo.errors import ExtensionUnsupported
 from tusjumbo.protocols.messages import Fields
@@ -27,6 +27,9 @@ class Offer:
     """Finished uploads may be fetched. No tus extension: GET is outside the protocol."""
     termination: bool = True
     expiration: bool = False
+    concatenation: bool = True
+    algorithms: Mapping[str, int] = field(default_factory=dict)
+    """By which a body can be checked, and the size of their digests in bytes. One is sha1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +46,18 @@ def _always(_: Offer) -> bool:
     return True
 
 
-def _never(_: Offer) -> bool:
-    return False
-
-
 EXTENSIONS = (
     Extension(name="creation", offered=_always, action=Action.CREATE),
     Extension(name="creation-with-upload", offered=_always),
     Extension(name="creation-defer-length", offered=_always, field="upload-defer-length"),
     Extension(name="expiration", offered=lambda offer: offer.expiration),
+    Extension(name="checksum", offered=lambda offer: bool(offer.algorithms)),
     Extension(name="termination", offered=lambda offer: offer.termination, action=Action.TERMINATE),
     # Ignoring it would make an ordinary upload of what should become a part or a whole (CONC-01).
-    Extension(name="concatenation", offered=_never, field="upload-concat"),
+    Extension(
+        name="concatenation", offered=lambda offer: offer.concatenation, field="upload-concat"
+    ),
+    Extension(name="concatenation-unfinished", offered=lambda offer: offer.concatenation),
 )
 
 

@@ -24,6 +24,7 @@ from typing import Generic, Literal, TypeVar
 
 from tusjumbo.errors import MalformedRequest
 from tusjumbo.protocols.messages import OWS, Fields
+from tusjumbo.sessions.commands import Digest
 
 T = TypeVar("T")
 
@@ -231,6 +232,103 @@ METADATA: Grammar[Mapping[str, bytes]] = Grammar(
     _write_metadata,
 )
 """Upload-Metadata. Keys are latin-1 text, values bytes; the order is kept. Empty: no pairs."""
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+# tus, Upload-Concat: "Its value MUST be either `partial` or `final` followed by a semicolon and a
+# space-separated list of partial upload URLs that will be concatenated." Some clients write a
+# space after the semicolon (CONC-10).
+_FINAL = re.compile(r"final; ?([!-~]+(?: [!-~]+)*)")
+
+
+def _read_concat(text: str) -> tuple[str, ...] | None:
+    if text == "partial":
+        return ()
+    match = _FINAL.fullmatch(text)
+    return tuple(match[1].split(" ")) if match else None
+
+
+def _write_concat(references: tuple[str, ...]) -> str:
+    text = "final;" + " ".join(references) if references else "partial"
+    if _read_concat(text) != references:
+        raise ValueError(f"not a list of URLs: {references!r}")
+    return text
+
+
+CONCAT: Grammar[tuple[str, ...]] = Grammar(
+    "partial, or final; and the URLs of partial uploads with one space between them",
+    _read_concat,
+    _write_concat,
+)
+"""Upload-Concat: the URLs as they are written, or none if the upload is partial."""
+
+_REFERENCE = re.compile(r"((?:[Hh][Tt][Tt][Pp][Ss]?:)?//[^/?#]+)?([^?#]*)(?:\?[^#]*)?(?:#.*)?")
+_RELATIVE = re.compile(r"[^/:]*(?:/.*)?")
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+def path_of(reference: str, base: str) -> str | None:
+    """The path that a URL, or one relative to the path `base`, leads to, percent-decoded once.
+
+    Host, query and fragment are not looked at. None if it is no URL with a path on this server.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        return None
+    authority, path = match.groups()
+    if not path.startswith("/"):
+        # RFC 3986 4.2: the first segment of a relative path has no colon, or it were a scheme.
+        if authority or not _RELATIVE.fullmatch(path):
+            return None
+        path = f"{base.rpartition('/')[0]}/{path}"
+    return decoded(_without_dots(path))
+
+
+def decoded(path: str) -> str:
+    """`path` with each percent-encoded byte as one character."""
+    return _ENCODED.sub(lambda found: chr(int(found[1], 16)), path)
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986 5.2.4."""
+    *directories, last = path.split("/")
+    kept: list[str] = []
+    for segment in (*directories, last if last not in (".", "..") else last + "/"):
+        name = segment.rstrip("/")
+        if name == "..":
+            del kept[1:][-1:], kept[max(1, len(kept) - 1) :]
+        elif name != ".":
+            kept.append(segment)
+    return "/".join(kept)
+
+
+# --- checksums -----------------------------------------------------------------------------------
+
+# tus, Upload-Checksum: "The header MUST consist of the name of the used checksum algorithm and the
+# Base64 encoded checksum separated by a space." Names of algorithms "MUST only consist of ASCII
+# characters with the modification that uppercase characters are excluded"; lists have commas.
+_CHECKSUM = re.compile(rf"([!-+\--@\[-~]+) (?=.)({_BASE64})")
+
+
+def _read_checksum(text: str) -> Digest | None:
+    match = _CHECKSUM.fullmatch(text)
+    return Digest(match[1], base64.b64decode(match[2], validate=True)) if match else None
+
+
+def _write_checksum(digest: Digest) -> str:
+    text = f"{digest.algorithm} {base64.b64encode(digest.value).decode('ascii')}"
+    if _CHECKSUM.fullmatch(text) is None:
+        raise ValueError(f"not a checksum: {digest}")
+    return text
+
+
+CHECKSUM: Grammar[Digest] = Grammar(
+    "an algorithm in lower case, one space, and the digest in base64",
+    _read_checksum,
+    _write_checksum,
+)
+"""Upload-Checksum. Whether there is such an algorithm, and the digest's size, is not looked at."""
 
 
 # --- anything ------------------------------------------------------------------------------------

@@ -47,8 +47,14 @@ TUS: Mapping[type[TusJumboError], Row] = {
     errors.LengthConflict: Row(400),
     # Not 501: tus-js-client would try a 5xx again and again, and an extension does not appear.
     errors.ExtensionUnsupported: Row(400),
+    # Not 404: a client would take it for the endpoint's (AMB-23).
+    errors.PartUnusable: Row(400),
+    errors.AlgorithmUnsupported: Row(400),
     errors.Unauthorized: Row(401),
     errors.Forbidden: Row(403),
+    # tus: "The Server MUST respond with the `403 Forbidden` status to `PATCH` requests against a
+    # final upload URL and MUST NOT modify the final or its partial uploads."
+    errors.UploadIsFinal: Row(403),
     errors.RouteNotFound: Row(404),
     errors.UploadNotFound: Row(404),
     errors.MethodNotAllowed: Row(405),
@@ -56,6 +62,7 @@ TUS: Mapping[type[TusJumboError], Row] = {
     # GET is outside tus. "A conflict with the current state of the target resource" that goes
     # away: truer than 404 for an address where something is being uploaded.
     errors.UploadUnfinished: Row(409),
+    errors.UploadIsPartial: Row(409),
     errors.VersionUnsupported: Row(412),
     errors.UploadTooLarge: Row(413),
     errors.BodyTooLong: Row(413),
@@ -117,6 +124,8 @@ def _facts(error: TusJumboError) -> Headers:
             return (("Upload-Offset", INTEGER.write(error.offset)),)
         case errors.VersionUnsupported():
             return (("Tus-Version", ",".join(error.supported)),)
+        case errors.AlgorithmUnsupported():
+            return (("Tus-Checksum-Algorithm", ",".join(error.supported)),)
         case errors.ServerClosing():
             return (("Retry-After", str(_RETRY_AFTER)),)
         case _:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tusjumbo.errors import (
+    AlgorithmUnsupported,
     MalformedRequest,
     MediaTypeUnsupported,
     MethodNotAllowed,
@@ -21,6 +22,7 @@ from tusjumbo.errors import (
 )
 from tusjumbo.protocols.extensions import Offer, admits, advertised, check_creation
 from tusjumbo.protocols.fields import (
+    CHECKSUM,
     DATE,
     DEFERRED,
     INTEGER,
@@ -37,8 +39,10 @@ from tusjumbo.sessions.commands import (
     Command,
     Content,
     Create,
+    Digest,
     Fetch,
     Inspect,
+    Keep,
     Terminate,
 )
 from tusjumbo.sessions.outcomes import Appended, Created, Inspected, Terminated
@@ -139,7 +143,7 @@ def decode(head: RequestHead, intent: Intent, offer: Offer) -> Command:
     if intent.upload_id is None:
         raise ValueError(f"{intent.action} is not about an upload")
     if intent.action is Action.APPEND:
-        return _append(head, intent.upload_id)
+        return _append(head, intent.upload_id, offer)
     return _ABOUT[intent.action](intent.upload_id)
 
 
@@ -160,7 +164,7 @@ def _create(head: RequestHead, offer: Offer) -> Create:
     if offset := INTEGER.find(fields, "upload-offset"):
         raise MalformedRequest("upload-offset", str(offset), "0 or nothing at creation")
     metadata, echo = _metadata(fields)
-    return Create(length=length, metadata=metadata, echo=echo, content=_first_content(head))
+    return Create(length=length, metadata=metadata, echo=echo, content=_first_content(head, offer))
 
 
 def _metadata(fields: Fields) -> tuple[Mapping[str, bytes], Mapping[str, str]]:
@@ -172,31 +176,63 @@ def _metadata(fields: Fields) -> tuple[Mapping[str, bytes], Mapping[str, str]]:
     return METADATA.decode("upload-metadata", raw), {"upload-metadata": raw}
 
 
-def _first_content(head: RequestHead) -> Content | None:
+def _first_content(head: RequestHead, offer: Offer) -> Content | None:
     """The body of a creation, if it is part of the upload.
 
     An empty body may have any type, because some stacks set one always (CREATE-12). A body of
     unknown size may well be empty (chunked by habit, or HTTP/2), so with another type it is not
     refused but left unread: the answer's `Upload-Offset: 0` says that nothing was taken (CWU-06).
     """
+    content = _content(head, offer)
     if head.announced == 0:
-        return None
+        return None if content.digest is None else content
     if _is_bytes(head.fields):
-        return Content(announced=head.announced)
+        return content
     if head.announced is None:
         return None
     raise MediaTypeUnsupported(head.fields.joined("content-type"), BYTES)
 
 
-def _append(head: RequestHead, upload_id: str) -> Append:
+def _append(head: RequestHead, upload_id: str, offer: Offer) -> Append:
     fields = head.fields
     at = INTEGER.require(fields, "upload-offset")
     declares = INTEGER.find(fields, "upload-length")
+    content = _content(head, offer)
     # tus: "All `PATCH` requests MUST use `Content-Type: application/offset+octet-stream`,
     # otherwise the server SHOULD return a `415 Unsupported Media Type` status."
     if not _is_bytes(fields):
         raise MediaTypeUnsupported(fields.joined("content-type"), BYTES)
-    return Append(id=upload_id, at=at, declares=declares, content=Content(announced=head.announced))
+    return Append(id=upload_id, at=at, declares=declares, content=content)
+
+
+def _content(head: RequestHead, offer: Offer) -> Content:
+    """tus: if the checksum does not match, "the uploaded chunk MUST be discarded". What is only a
+    part of the chunk cannot be checked, so of a body that breaks off nothing is kept (AMB-16).
+    """
+    digest = _digest(head.fields, offer)
+    keep = Keep.PREFIX if digest is None else Keep.ALL_OR_NOTHING
+    return Content(announced=head.announced, keep=keep, digest=digest)
+
+
+def _digest(fields: Fields, offer: Offer) -> Digest | None:
+    """What Upload-Checksum says.
+
+    :raises AlgorithmUnsupported: by which algorithm, but there is none of that name
+    :raises MalformedRequest: nothing that could be a digest
+    """
+    if not offer.algorithms:
+        return None
+    digest = CHECKSUM.find(fields, "upload-checksum")
+    if digest is None:
+        return None
+    # tus: "`400 Bad Request` if the checksum algorithm is not supported by the server".
+    size = offer.algorithms.get(digest.algorithm)
+    if size is None:
+        raise AlgorithmUnsupported(digest.algorithm, offer.algorithms)
+    if len(digest.value) != size:
+        found = CHECKSUM.write(digest)
+        raise MalformedRequest("upload-checksum", found, f"{size} bytes of {digest.algorithm}")
+    return digest
 
 
 def _is_bytes(fields: Fields) -> bool:
@@ -209,8 +245,13 @@ def _is_bytes(fields: Fields) -> bool:
 def describe(offer: Offer) -> ResponseHead:
     """The answer to OPTIONS: what can be done here."""
     limit = () if offer.max_size is None else (("Tus-Max-Size", INTEGER.write(offer.max_size)),)
+    # tus: "The `Tus-Checksum-Algorithm` header MUST be included in the response to an `OPTIONS`
+    # request." (CSUM-01)
+    names = ",".join(offer.algorithms)
+    algorithms = (("Tus-Checksum-Algorithm", names),) if names else ()
+    extensions = ",".join(advertised(offer))
     return _response(
-        204, ("Tus-Version", VERSION), ("Tus-Extension", ",".join(advertised(offer))), *limit
+        204, ("Tus-Version", VERSION), ("Tus-Extension", extensions), *limit, *algorithms
     )
 
 

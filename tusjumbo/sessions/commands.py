@@ -11,6 +11,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tusjumbo.sessions.session import Kind
+
 
 class Action(enum.Enum):
     """What kind of thing is asked, before the details are read: enough for access control."""
@@ -21,6 +23,8 @@ class Action(enum.Enum):
     APPEND = "append"
     TERMINATE = "terminate"
     FETCH = "fetch"
+    JOIN = "join"
+    """Use an upload's bytes for another one. Asked for each part, besides CREATE for the whole."""
 
 
 class Keep(enum.Enum):
@@ -40,7 +44,7 @@ class Finish(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the body must hash to. `algorithm` is a name that `hashlib.new` knows."""
+    """What the body must hash to. `algorithm` is a name in `tusjumbo.digests`."""
 
     algorithm: str
     value: bytes
@@ -64,6 +68,17 @@ class Create:
     metadata: Mapping[str, bytes]
     echo: Mapping[str, str]
     content: Content | None = None
+    kind: Kind = Kind.WHOLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A new session made of the bytes of partial uploads, as they are or as soon as they are in."""
+
+    parts: tuple[str, ...]
+    """Their ids, in order; one may be there several times."""
+    metadata: Mapping[str, bytes]
+    echo: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,4 +115,4 @@ class Fetch:
     id: str
 
 
-Command = Create | Append | Inspect | Terminate | Fetch
+Command = Create | Join | Append | Inspect | Terminate | Fetch

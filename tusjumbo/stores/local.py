@@ -17,20 +17,21 @@ import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 
 import anyio
 
 from tusjumbo import directories
+from tusjumbo.digests import Hasher
 from tusjumbo.errors import StorageFailed, StorageFull, StorageLost
 from tusjumbo.hop import Hop
-from tusjumbo.ports import Hasher, Writer
+from tusjumbo.ports import Writer
 from tusjumbo.sessions import ids
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
-from tusjumbo.stores import names
+from tusjumbo.stores import copying, names
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -226,6 +227,9 @@ class LocalWriter:
     async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
         await self._hop(_told, self._write, at, data, hasher)
 
+    async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
+        await self._hop(_told, self._copy, self._path.with_name(part.id), start, stop, at)
+
     async def sync(self) -> None:
         if self._durability is Durability.COMMIT and self._file is not None:
             await self._hop(_told, self._sync)
@@ -258,15 +262,35 @@ class LocalWriter:
         file = self._opened()
         if hasher is not None:
             hasher.update(data)
-        try:
+        with self._cutting(file, at, at + len(data)):
             _write_all(file, data, at)
+
+    def _copy(self, source: Path, start: int, stop: int, at: int) -> None:
+        file = self._opened()
+        try:
+            part = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise StorageLost(source.name) from None
+        try:
+            if os.fstat(part).st_size < stop:
+                raise StorageLost(source.name)
+            with self._cutting(file, at, at + stop - start):
+                copying.copy(part, start, stop, file, at)
+        finally:
+            os.close(part)
+
+    @contextmanager
+    def _cutting(self, file: int, start: int, stop: int) -> Iterator[None]:
+        """If `[start, stop)` cannot be written whole, give back what was taken for it."""
+        try:
+            yield
         except OSError:
             # On a full disk these bytes, which will not be recorded, take the room that the
             # catalog needs to record the ones before them. What lies beyond them is not ours.
-            if at >= self._session.ranges.stop:
+            if start >= self._session.ranges.stop:
                 with suppress(OSError):
-                    if os.fstat(file).st_size <= at + len(data):
-                        os.ftruncate(file, at)
+                    if os.fstat(file).st_size <= stop:
+                        os.ftruncate(file, start)
             raise
 
     def _sync(self) -> None:

@@ -28,6 +28,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBody
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Match, Mount, Router
 
+from tusjumbo import digests
 from tusjumbo.composition import compose
 from tusjumbo.engine.sweep import Swept
 from tusjumbo.errors import ConfigurationError
@@ -78,6 +79,7 @@ class TusJumbo:
                 downloads=self.settings.downloads,
                 termination=self.settings.termination,
                 expiration=bool(self.settings.expire_after),
+                algorithms=digests.SIZES,
             ),
             Links(self.settings),
             Cors(self.settings),
