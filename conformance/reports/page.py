@@ -1,0 +1,7 @@
+"""HTML."""
+
+from conformance.model import Report
+
+
+def render(report: Report) -> str:
+    return ""
