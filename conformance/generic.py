@@ -177,7 +177,8 @@ def _readable(
 ) -> _Readable | None:
     """What to remember of a response for a page; None if it is not for one."""
     origins = [value for name, value in fields if name.lower() == "origin"]
-    if not origins or exchange.method == "OPTIONS":
+    # A browser sends nothing that an HTTP parser refuses.
+    if not origins or exchange.method == "OPTIONS" or _is_http_error(exchange, fields, response):
         return None
     cors = {name: value for name in _CORS_FIELDS if (value := response.get(name)) is not None}
     return _Readable(case, exchange, str(origins[0]), response.status, cors)
