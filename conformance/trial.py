@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from conformance import generic
 from conformance.model import Exchange, Facts, Finding, Level, Result, Row
@@ -171,7 +172,7 @@ class Trial:
         if not ok:
             raise Blocked(text)
 
-    def skip(self, reason: str) -> None:
+    def skip(self, reason: str) -> NoReturn:
         """End the case: it does not apply."""
         raise Skip(reason)
 
