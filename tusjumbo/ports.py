@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
-from tusjumbo.sessions.commands import Action
+from tusjumbo.sessions.commands import Action, Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 
@@ -105,6 +105,13 @@ class Writer(Protocol):
 
         :raises StorageLost: `part` does not have them
         :raises StorageFull: :raises StorageFailed: some may have been written
+        """
+        ...
+
+    async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
+        """Feed bytes `[start, stop)`, which were written by this writer, to `hasher`, in one hop.
+
+        :raises StorageFailed: they are not there any more, or an input/output error
         """
         ...
 
@@ -210,6 +217,15 @@ class Source(Protocol):
 
     def readinto(self, buffer: memoryview) -> int:
         """Move waiting bytes into `buffer` and return how many. Never blocks; 0 if none wait."""
+        ...
+
+    def promised(self) -> Digest:
+        """The digest that a request promised for after its body (`Promised`). Never blocks.
+
+        To be asked once `wait` has returned False.
+
+        :raises Refusal: it did not come, or is not one that we know
+        """
         ...
 
     @property

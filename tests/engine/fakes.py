@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from tusjumbo.errors import (
 )
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Lease, Writer
+from tusjumbo.sessions.commands import Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 
@@ -59,6 +60,14 @@ class DictCatalog:
         await self._work()
         return self.sessions.pop(upload_id, None) is not None
 
+    async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
+        await checkpoint()
+        return {id_: self.sessions[id_] for id_ in upload_ids if id_ in self.sessions}
+
+    async def awaiting(self, part_id: str) -> Sequence[UploadSession]:
+        await checkpoint()
+        return [s for s in self.sessions.values() if s.is_pending and part_id in s.parts]
+
     async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
         await checkpoint()
         due = [s for s in self.sessions.values() if s.due_at is not None and s.due_at <= now]
@@ -85,6 +94,8 @@ class BytesStore:
         self.abandoned: dict[str, bytes] = {}
         self.faults: list[Exception | None] = []
         self.writes: list[int] = []
+        self.copies: list[tuple[str, int, int]] = []
+        self.reads: list[tuple[int, int]] = []
         self.before_write: Callable[[], object] = lambda: None
         self.old: list[str] = []
 
@@ -148,6 +159,24 @@ class BytesWriter:
         self.file[at : at + len(data)] = data
         self.store.writes.append(len(data))
 
+    async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
+        await checkpoint()
+        self.store.fault()
+        self.store.reads.append((start, stop))
+        assert stop <= len(self.file)
+        hasher.update(self.file[start:stop])
+
+    async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
+        self.store.before_write()
+        await checkpoint()
+        self.store.fault()
+        source = self.store.files.get(part.id, b"")
+        if len(source) < stop:
+            raise StorageLost(part.id)
+        assert at <= len(self.file), "a hole"
+        self.file[at : at + stop - start] = source[start:stop]
+        self.store.copies.append((part.id, start, stop))
+
     async def sync(self) -> None:
         await checkpoint()
         self.store.durable[self.upload_id] = bytes(self.file)
@@ -192,6 +221,7 @@ class Script:
 
     steps: Iterable[bytes | float | Exception]
     closing: Notice | None = None
+    told: Digest | Exception | None = None
     reads: int = 0
     sent: bytearray = field(default_factory=bytearray)
 
@@ -220,6 +250,13 @@ class Script:
         buffer[:count] = self._piece[:count]
         self._piece = self._piece[count:]
         return count
+
+    def promised(self) -> Digest:
+        if isinstance(self.told, Exception):
+            raise self.told
+        assert self.told is not None
+        assert next(self._steps, None) is None, "asked before the end"
+        return self.told
 
 
 CUT = ClientDisconnected()

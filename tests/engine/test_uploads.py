@@ -242,6 +242,9 @@ class Arrived:
         buffer[: len(piece)] = piece
         return len(piece)
 
+    def promised(self) -> Digest:
+        raise AssertionError("nobody promised anything")
+
 
 async def test_who_is_asked_to_leave_takes_along_what_has_arrived() -> None:
     bench = Bench()

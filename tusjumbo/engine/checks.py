@@ -3,6 +3,9 @@
 A body with a digest goes to its place as any other, and is hashed on the way; what waits for the
 digest is the commit. So nothing is buffered for it and nothing has to be taken back: bytes that
 were never committed do not exist, and the next request writes over them.
+
+If the digest comes after the body, its algorithm does too. Then the bytes are read back from where
+they are: from the system's cache as a rule, and as fast as they can be hashed.
 """
 
 from __future__ import annotations
@@ -11,24 +14,44 @@ import hmac
 
 from tusjumbo.digests import ALGORITHMS, Hasher
 from tusjumbo.errors import DigestMismatch
-from tusjumbo.sessions.commands import Digest
+from tusjumbo.ports import Source, Writer
+from tusjumbo.sessions.commands import Digest, Promised
+
+STEP = 64 * 1024 * 1024
+"""Bytes that are read back in one hop: a thread is not taken away from others for long."""
 
 
 class Check:
     """One body on its way, and what it must hash to (None: anything)."""
 
-    def __init__(self, upload_id: str, digest: Digest | None) -> None:
+    def __init__(self, upload_id: str, digest: Digest | Promised | None) -> None:
         self._upload_id = upload_id
         self._digest = digest
-        self.hasher: Hasher | None = None if digest is None else ALGORITHMS[digest.algorithm].new()
-        """Is to see every byte of the body, in order."""
+        self.hasher: Hasher | None = None
+        """Is to see every byte of the body, in order; None if none need be seen."""
+        if isinstance(digest, Digest):
+            self.hasher = ALGORITHMS[digest.algorithm].new()
 
-    def verify(self) -> None:
-        """Return if the bytes that were hashed are the right ones.
+    async def verify(
+        self, source: Source | None, writer: Writer | None, at: int, stop: int
+    ) -> None:
+        """Return if the body, which came from `source` and is at `[at, stop)`, is the right one.
 
-        :raises DigestMismatch: they are not
+        :raises DigestMismatch: it is not
+        :raises Refusal: what was promised did not come
+        :raises SystemFailure: as reading back does
         """
-        if self._digest is None or self.hasher is None:
+        if self._digest is None:
             return
-        if not hmac.compare_digest(self.hasher.digest(), self._digest.value):
-            raise DigestMismatch(self._upload_id, self._digest.algorithm)
+        digest, hasher = self._digest, self.hasher
+        if digest is Promised.AFTER_BODY:
+            if source is None:
+                raise ValueError("a promise without a source")
+            digest = source.promised()
+        if hasher is None:
+            hasher = ALGORITHMS[digest.algorithm].new()
+            while writer is not None and at < stop:
+                await writer.read_back(at, min(at + STEP, stop), hasher)
+                at += STEP
+        if not hmac.compare_digest(hasher.digest(), digest.value):
+            raise DigestMismatch(self._upload_id, digest.algorithm)

@@ -275,7 +275,7 @@ class Pump:
         if self._ending is Ending.OVER:
             return
         if self._ending is Ending.END:
-            self._check.verify()
+            await self._check.verify(self._source, self._writer, self._take.start, self._written)
             await self._commit(self._written, Arrived.WHOLE)
         elif self._content.keep is Keep.PREFIX:
             await self._commit(self._written, Arrived.PREFIX)

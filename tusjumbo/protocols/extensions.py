@@ -30,6 +30,8 @@ class Offer:
     concatenation: bool = True
     algorithms: Mapping[str, int] = field(default_factory=dict)
     """By which a body can be checked, and the size of their digests in bytes. One is sha1."""
+    checksum_trailer: bool = False
+    """The digest may come after the body: the server tells trailers from headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ EXTENSIONS = (
     Extension(name="creation-defer-length", offered=_always, field="upload-defer-length"),
     Extension(name="expiration", offered=lambda offer: offer.expiration),
     Extension(name="checksum", offered=lambda offer: bool(offer.algorithms)),
+    Extension(
+        name="checksum-trailer",
+        offered=lambda offer: bool(offer.algorithms) and offer.checksum_trailer,
+    ),
     Extension(name="termination", offered=lambda offer: offer.termination, action=Action.TERMINATE),
     # Ignoring it would make an ordinary upload of what should become a part or a whole (CONC-01).
     Extension(

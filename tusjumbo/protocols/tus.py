@@ -10,26 +10,30 @@ What another protocol would say differently is in this file; what it would do th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from tusjumbo.errors import (
-    AlgorithmUnsupported,
     MalformedRequest,
     MediaTypeUnsupported,
     MethodNotAllowed,
+    PartUnusable,
     RouteNotFound,
     VersionUnsupported,
 )
+from tusjumbo.protocols.checksums import content_of
 from tusjumbo.protocols.extensions import Offer, admits, advertised, check_creation
 from tusjumbo.protocols.fields import (
-    CHECKSUM,
+    CONCAT,
     DATE,
     DEFERRED,
     INTEGER,
     MEDIA_TYPE,
     METADATA,
     METHOD,
+    decoded,
     is_metadata_key,
+    path_of,
 )
 from tusjumbo.protocols.messages import Fields, Headers, Intent, RequestHead, ResponseHead
 from tusjumbo.sessions import ids
@@ -39,14 +43,13 @@ from tusjumbo.sessions.commands import (
     Command,
     Content,
     Create,
-    Digest,
     Fetch,
     Inspect,
-    Keep,
+    Join,
     Terminate,
 )
 from tusjumbo.sessions.outcomes import Appended, Created, Inspected, Terminated
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 __all__ = ["VERSION", "Intent", "decode", "describe", "encode", "recognise"]
 
@@ -136,6 +139,7 @@ def decode(head: RequestHead, intent: Intent, offer: Offer) -> Command:
     :raises ExtensionUnsupported: it needs what is not offered
     :raises MalformedRequest: a field is missing or does not follow its grammar
     :raises MediaTypeUnsupported: its body is not declared as part of an upload
+    :raises PartUnusable: it is to be made of something that has no address here
     :raises ValueError: the intent is DESCRIBE; `describe` answers that
     """
     if intent.action is Action.CREATE:
@@ -147,9 +151,11 @@ def decode(head: RequestHead, intent: Intent, offer: Offer) -> Command:
     return _ABOUT[intent.action](intent.upload_id)
 
 
-def _create(head: RequestHead, offer: Offer) -> Create:
+def _create(head: RequestHead, offer: Offer) -> Create | Join:
     fields = head.fields
     check_creation(offer, fields)
+    if references := CONCAT.find(fields, "upload-concat"):
+        return _join(head, references)
     length = INTEGER.find(fields, "upload-length")
     deferred = DEFERRED.find(fields, "upload-defer-length")
     # tus: "The request MUST include one of the following headers: a) `Upload-Length` [...]
@@ -164,10 +170,46 @@ def _create(head: RequestHead, offer: Offer) -> Create:
     if offset := INTEGER.find(fields, "upload-offset"):
         raise MalformedRequest("upload-offset", str(offset), "0 or nothing at creation")
     metadata, echo = _metadata(fields)
-    return Create(length=length, metadata=metadata, echo=echo, content=_first_content(head, offer))
+    return Create(
+        length=length,
+        metadata=metadata,
+        echo=echo | _concat(fields),
+        content=_first_content(head, offer),
+        kind=Kind.PARTIAL if "upload-concat" in fields else Kind.WHOLE,
+    )
 
 
-def _metadata(fields: Fields) -> tuple[Mapping[str, bytes], Mapping[str, str]]:
+def _join(head: RequestHead, references: Sequence[str]) -> Join:
+    fields = head.fields
+    # AMB-24. tus: the client "MUST NOT include the `Upload-Length` header" here.
+    for field in ("upload-length", "upload-defer-length"):
+        if field in fields:
+            raise MalformedRequest(field, fields.joined(field) or "", "nothing beside final;")
+    # A body of unknown size and another type may be empty; it is left unread (CWU-06, CWU-12).
+    if head.announced or (head.announced is None and _is_bytes(fields)):
+        raise MalformedRequest("upload-concat", "final;", "partial with a body, or no body")
+    metadata, echo = _metadata(fields)
+    parts = tuple(_part(reference, head.endpoint) for reference in references)
+    return Join(parts=parts, metadata=metadata, echo=echo | _concat(fields))
+
+
+def _part(reference: str, endpoint: str) -> str:
+    """The id in the address of an upload, in whichever form a client may write it."""
+    path, base = path_of(reference, endpoint), decoded(endpoint)
+    if path is not None and path.startswith(base + "/"):
+        with suppress(RouteNotFound):
+            if upload_id := _upload_id(path.removeprefix(base)):
+                return upload_id
+    raise PartUnusable(reference, "it is not the address of an upload here")
+
+
+def _concat(fields: Fields) -> dict[str, str]:
+    """tus: HEAD says "its value as received in the upload creation request" (AMB-10)."""
+    raw = fields.one("upload-concat")
+    return {} if raw is None else {"upload-concat": raw}
+
+
+def _metadata(fields: Fields) -> tuple[Mapping[str, bytes], dict[str, str]]:
     """The pairs, and the text for HEAD: "its value as specified by the Client"."""
     raw = fields.joined("upload-metadata")
     # tuspy sends the field also when it has nothing to say (META-04).
@@ -183,7 +225,7 @@ def _first_content(head: RequestHead, offer: Offer) -> Content | None:
     unknown size may well be empty (chunked by habit, or HTTP/2), so with another type it is not
     refused but left unread: the answer's `Upload-Offset: 0` says that nothing was taken (CWU-06).
     """
-    content = _content(head, offer)
+    content = content_of(head, offer)
     if head.announced == 0:
         return None if content.digest is None else content
     if _is_bytes(head.fields):
@@ -197,42 +239,12 @@ def _append(head: RequestHead, upload_id: str, offer: Offer) -> Append:
     fields = head.fields
     at = INTEGER.require(fields, "upload-offset")
     declares = INTEGER.find(fields, "upload-length")
-    content = _content(head, offer)
+    content = content_of(head, offer)
     # tus: "All `PATCH` requests MUST use `Content-Type: application/offset+octet-stream`,
     # otherwise the server SHOULD return a `415 Unsupported Media Type` status."
     if not _is_bytes(fields):
         raise MediaTypeUnsupported(fields.joined("content-type"), BYTES)
     return Append(id=upload_id, at=at, declares=declares, content=content)
-
-
-def _content(head: RequestHead, offer: Offer) -> Content:
-    """tus: if the checksum does not match, "the uploaded chunk MUST be discarded". What is only a
-    part of the chunk cannot be checked, so of a body that breaks off nothing is kept (AMB-16).
-    """
-    digest = _digest(head.fields, offer)
-    keep = Keep.PREFIX if digest is None else Keep.ALL_OR_NOTHING
-    return Content(announced=head.announced, keep=keep, digest=digest)
-
-
-def _digest(fields: Fields, offer: Offer) -> Digest | None:
-    """What Upload-Checksum says.
-
-    :raises AlgorithmUnsupported: by which algorithm, but there is none of that name
-    :raises MalformedRequest: nothing that could be a digest
-    """
-    if not offer.algorithms:
-        return None
-    digest = CHECKSUM.find(fields, "upload-checksum")
-    if digest is None:
-        return None
-    # tus: "`400 Bad Request` if the checksum algorithm is not supported by the server".
-    size = offer.algorithms.get(digest.algorithm)
-    if size is None:
-        raise AlgorithmUnsupported(digest.algorithm, offer.algorithms)
-    if len(digest.value) != size:
-        found = CHECKSUM.write(digest)
-        raise MalformedRequest("upload-checksum", found, f"{size} bytes of {digest.algorithm}")
-    return digest
 
 
 def _is_bytes(fields: Fields) -> bool:
@@ -277,6 +289,7 @@ def encode(
                 200,
                 *_offset(session),
                 *_length(session),
+                *_concat_of(session),
                 *_metadata_of(session),
                 *_expiry(session, offer),
                 # tus: "The Server MUST prevent the client and/or proxies from caching the response
@@ -292,13 +305,24 @@ def _response(status: int, *headers: tuple[str, str]) -> ResponseHead:
 
 
 def _offset(session: UploadSession) -> Headers:
+    # tus: for a final upload, HEAD "SHOULD NOT contain the `Upload-Offset` header unless the
+    # concatenation has been successfully finished" (AMB-21).
+    if session.is_pending:
+        return ()
     return (("Upload-Offset", INTEGER.write(session.offset)),)
 
 
 def _length(session: UploadSession) -> Headers:
+    if session.length is None and session.kind is Kind.FINAL:
+        return ()  # nobody can declare it (UNFIN-06)
     if session.length is None:
         return (("Upload-Defer-Length", DEFERRED.write(True)),)
     return (("Upload-Length", INTEGER.write(session.length)),)
+
+
+def _concat_of(session: UploadSession) -> Headers:
+    raw = session.echo.get("upload-concat")
+    return () if raw is None else (("Upload-Concat", raw),)
 
 
 def _metadata_of(session: UploadSession) -> Headers:

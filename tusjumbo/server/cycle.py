@@ -10,6 +10,14 @@ paused, and over TLS). So there is no need to read ahead of the app by more than
 uvicorn makes its cycles itself, so `adopt` turns a new one into ours before anything runs in it.
 What HTTP/1.1 looks like on the wire stays uvicorn's business (`send`, `run_asgi`); how and when a
 connection ends is the connection's.
+
+What ASGI has no words for is told in an extension, `scope["extensions"]["tusjumbo"]`, which any app
+may use:
+- `trailers`: a list of pairs (name, value), bytes as in `scope["headers"]`, names in lower case. It
+  is empty at first, and complete when `receive` has returned `more_body=False`: the fields that the
+  client sent after a chunked body, in their order, announced in `Trailer` or not. They are never
+  among the headers.
+- `closing`: a `tusjumbo.notice.Notice` that is given when the server is told to stop.
 """
 
 from __future__ import annotations
@@ -179,7 +187,8 @@ def adopt(
     ours.trailers = []
     ours.end_told = ours.input_ended = False
     ours.transport = Outlet(connection)
-    ours.scope["extensions"] = {"tusjumbo": {"closing": connection.closing}}
+    told: dict[object, object] = {"closing": connection.closing, "trailers": ours.trailers}
+    ours.scope["extensions"] = {"tusjumbo": told}
     if ours.scope["http_version"] == "1.0":
         # RFC 9110, 10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0
         # request MUST ignore that expectation."

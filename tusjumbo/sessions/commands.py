@@ -50,6 +50,12 @@ class Digest:
     value: bytes
 
 
+class Promised(enum.Enum):
+    """A digest that is not known yet, nor its algorithm."""
+
+    AFTER_BODY = "the body's source tells it at the end"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """A body that follows the head. `announced` is its size in bytes; None if it is not known."""
@@ -57,7 +63,7 @@ class Content:
     announced: int | None
     keep: Keep = Keep.PREFIX
     finish: Finish = Finish.WHEN_FULL
-    digest: Digest | None = None
+    digest: Digest | Promised | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from tusjumbo.errors import StorageLost
+from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.ports import Store
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
@@ -167,6 +167,37 @@ class StoreContract(ABC):
             await writer.write(0, memoryview(DATA)[:1000], hasher)
             await writer.write(1000, memoryview(DATA)[1000:], hasher)
         assert hasher.digest() == hashlib.sha256(b"before" + DATA).digest()
+
+    async def test_what_was_written_is_read_back(self, store: Store) -> None:
+        await self._plant("a", DATA[:100])
+        async with store.writing(opened("a", (0, 100))) as writer:
+            await writer.write(100, memoryview(DATA)[100:], None)
+            for start, stop in ((100, len(DATA)), (100, 101), (300, 2000), (100, 100), (0, 150)):
+                hasher = hashlib.sha256(b"before")
+                await writer.read_back(start, stop, hasher)
+                assert hasher.digest() == hashlib.sha256(b"before" + DATA[start:stop]).digest()
+            await writer.write(200, memoryview(b"changed"), None)
+            hasher = hashlib.sha256()
+            await writer.read_back(150, 210, hasher)
+            expected = DATA[150:200] + b"changed" + DATA[207:210]
+            assert hasher.digest() == hashlib.sha256(expected).digest()
+
+    async def test_reading_back_more_than_fits_into_a_buffer(self, store: Store) -> None:
+        data = DATA * 150
+        async with store.writing(opened()) as writer:
+            await writer.write(0, memoryview(data), None)
+            hasher = hashlib.sha256()
+            await writer.read_back(1, len(data) - 1, hasher)
+        assert hasher.digest() == hashlib.sha256(data[1:-1]).digest()
+
+    async def test_what_is_gone_is_not_read_back(self, store: Store) -> None:
+        async with store.writing(opened()) as writer:
+            await writer.write(0, memoryview(DATA), None)
+            with pytest.raises(StorageFailed):
+                await writer.read_back(10, len(DATA) + 1, hashlib.sha256())
+            await self._plant("a", DATA[:20])
+            with pytest.raises(StorageFailed):
+                await writer.read_back(10, len(DATA), hashlib.sha256())
 
     async def test_uploads_are_kept_apart(self, store: Store) -> None:
         names = ["a", "A", "ab", "a-", "a_b", "0" * 128]

@@ -36,7 +36,7 @@ from tusjumbo.ports import Clock, Gate, Observer
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.sessions.rules import MAX_LENGTH
 from tusjumbo.settings import UploadSettings
-from tusjumbo.web.bodies import Receive, Scope, Send
+from tusjumbo.web.bodies import Receive, Scope, Send, closing_of
 from tusjumbo.web.cors import Cors
 from tusjumbo.web.exchange import Exchange
 from tusjumbo.web.links import Links, place
@@ -80,6 +80,7 @@ class TusJumbo:
                 termination=self.settings.termination,
                 expiration=bool(self.settings.expire_after),
                 algorithms=digests.SIZES,
+                checksum_trailer=True,
             ),
             Links(self.settings),
             Cors(self.settings),
@@ -96,8 +97,7 @@ class TusJumbo:
             limited = MAX_BODY_SIZE_SCOPE_KEY in scope
             exchange: ASGIApp = self._unlimited if limited else self._exchange
             await exchange(scope, receive, send)
-            if not self._lifespans:
-                await self._sweep_in_passing()
+            await self._follow(scope)
         elif scope["type"] == "lifespan":
             await self._alone(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -165,6 +165,15 @@ class TusJumbo:
                 tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self.house.aclose()
+
+    async def _follow(self, scope: Scope) -> None:
+        """What a request leaves to be done after its answer."""
+        concatenation = self.house.uploads.concatenation
+        if concatenation.has_work:
+            closing = closing_of(scope)
+            await _quietly(lambda: concatenation.go_on(closing))
+        if not self._lifespans:
+            await self._sweep_in_passing()
 
     async def _keep_sweeping(self) -> None:
         if not self.settings.sweep_every:

@@ -9,11 +9,14 @@ most waits here.
 Not every `receive()` may be cancelled: Starlette's BaseHTTPMiddleware loses the piece that it has
 in hand, and what comes next would be stored in its place. So after a cancelled `wait` nothing more
 arrives here, unless `receive` belongs to an object that says `is_cancel_safe` (our own server's).
+
+ASGI has no event for trailers. Our own server tells them in an extension of the scope (see
+`tusjumbo.server.cycle`); another one drops them, or mixes them up with the headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import anyio
@@ -22,13 +25,52 @@ from tusjumbo.errors import ClientDisconnected
 from tusjumbo.notice import Notice
 from tusjumbo.protocols.fields import INTEGER
 from tusjumbo.protocols.messages import Fields
+from tusjumbo.sessions.commands import Digest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+Trailers = Sequence[tuple[bytes, bytes]]
+DigestReader = Callable[[Fields], Digest]
+
 _NOTHING = memoryview(b"")
+
+_OURS = (b"tus-", b"upload-", b"x-http-method-override")
+"""How fields begin that decide what becomes of an upload."""
+
+
+def fields_of(scope: Scope) -> Fields:
+    """The fields of the request's head.
+
+    Where a server appends trailers to the headers (uvicorn with httptools does, AMB-20), and they
+    arrive with the head, they are here already. What stands at the end and was announced as a
+    trailer is one; ours are left out, lest they act as headers (TRAIL-06, TRAIL-07). Fields of
+    others stay: a client must not be able to hide what a proxy has added.
+    """
+    headers: Trailers = scope["headers"]
+    fields = Fields(headers)
+    if trailers_of(scope) is not None or "trailer" not in fields:
+        return fields
+    announced = {name.strip().lower() for name in (fields.joined("trailer") or "").split(",")}
+    end = len(headers)
+    while end and headers[end - 1][0].decode("latin-1").lower() in announced:
+        end -= 1
+    others = [pair for pair in headers[end:] if not pair[0].lower().startswith(_OURS)]
+    return Fields([*headers[:end], *others])
+
+
+def trailers_of(scope: Scope) -> Trailers | None:
+    """Where the trailers will be when the body has ended; None where the server does not tell."""
+    trailers: Trailers | None = _extension(scope).get("trailers")
+    return trailers
+
+
+def _extension(scope: Scope) -> Mapping[str, Any]:
+    """What our own server tells beyond ASGI."""
+    extensions = scope.get("extensions") or {}
+    return extensions.get("tusjumbo") or {}
 
 
 def announced(scope: Scope, fields: Fields) -> int | None:
@@ -47,6 +89,12 @@ def announced(scope: Scope, fields: Fields) -> int | None:
     return length or 0
 
 
+def closing_of(scope: Scope) -> Notice | None:
+    """Given when the server is stopping; None where the server does not say."""
+    notice: Notice | None = _extension(scope).get("closing")
+    return notice
+
+
 class Body:
     """One request's body. `announced` is its size if the head tells it."""
 
@@ -57,7 +105,9 @@ class Body:
         "_is_torn",
         "_over",
         "_piece",
+        "_read_digest",
         "_receive",
+        "_trailers",
         "asked",
         "closing",
         "taken",
@@ -75,12 +125,27 @@ class Body:
         """Whether the server was asked for the body."""
         self.taken = 0
         """How many bytes went to the engine."""
-        extensions = scope.get("extensions") or {}
-        self.closing: Notice | None = extensions.get("tusjumbo", {}).get("closing")
+        self.closing = closing_of(scope)
+        self._trailers = trailers_of(scope)
+        self._read_digest: DigestReader | None = None
 
     def announce(self, size: int | None) -> None:
         """Say how many bytes must come before the end is one; None if any number will do."""
         self._announced = size
+
+    def read_digest_by(self, read: DigestReader) -> None:
+        """Say how trailers tell a digest."""
+        self._read_digest = read
+
+    @property
+    def tells_trailers(self) -> bool:
+        """Whether what comes after the body can be known."""
+        return self._trailers is not None
+
+    def promised(self) -> Digest:
+        if self._trailers is None or self._read_digest is None:
+            raise ValueError("nobody told how to read trailers")
+        return self._read_digest(Fields(self._trailers))
 
     async def wait(self) -> bool:
         while not self._piece and not self._over:

@@ -15,18 +15,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tusjumbo.engine.uploads import Uploads
 from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError
 from tusjumbo.ports import Admission, Gate
-from tusjumbo.protocols import refusals, tus
+from tusjumbo.protocols import checksums, refusals, tus
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
-from tusjumbo.sessions.commands import Action, Command
+from tusjumbo.sessions.commands import Action, Command, Digest, Join
 from tusjumbo.sessions.outcomes import Appended, Created, Fetched, Inspected, Terminated
 from tusjumbo.web import logs
-from tusjumbo.web.bodies import Body, Message, Receive, Scope, Send, announced
+from tusjumbo.web.bodies import Body, Message, Receive, Scope, Send, announced, fields_of
 from tusjumbo.web.cors import Cors
 from tusjumbo.web.downloads import Download, download
 from tusjumbo.web.links import Links, place
@@ -45,6 +45,8 @@ class Protocol:
     """Whether a request is meant in this protocol."""
     recognise: Callable[[RequestHead, Offer], Intent]
     decode: Callable[[RequestHead, Intent, Offer], Command]
+    digest_after: Callable[[Fields, Offer], Digest]
+    """The digest that trailers tell, where a command promises one."""
     encode: Callable[
         [Created | Appended | Inspected | Terminated, Offer, Callable[[str], str]], ResponseHead
     ]
@@ -56,6 +58,7 @@ TUS = Protocol(
     claims=lambda _: True,
     recognise=tus.recognise,
     decode=tus.decode,
+    digest_after=checksums.digest_after,
     encode=tus.encode,
     describe=tus.describe,
     refuse=refusals.refuse,
@@ -88,7 +91,7 @@ class Exchange:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        fields = Fields(scope["headers"])
+        fields = fields_of(scope)
         request = Request(scope, fields, Body(scope, receive), self.protocols[-1])
         answer: ResponseHead | Download | None
         try:
@@ -119,25 +122,42 @@ class Exchange:
         :raises TusJumboError: why it was not
         """
         scope, fields = request.scope, request.fields
+        offer = self._offer_in(request)
         size = announced(scope, fields)
         request.body.announce(size)
-        head = RequestHead(scope["method"], place(scope).below, fields, size)
+        here = self.links.endpoint(scope, fields)
+        head = RequestHead(scope["method"], place(scope).below, fields, size, here)
         request.protocol = protocol = next(p for p in self.protocols if p.claims(head))
-        request.intent = intent = protocol.recognise(head, self.offer)
+        request.intent = intent = protocol.recognise(head, offer)
         request.upload_id = intent.upload_id
         if intent.action is Action.DESCRIBE:
-            return protocol.describe(self.offer)
-        if self.gate is not None:
-            client = self.links.client(scope, fields)
-            admission = Admission(intent.action, intent.upload_id, fields.as_mapping(), client)
-            await self.gate.admit(admission)
-        command = protocol.decode(head, intent, self.offer)
+            return protocol.describe(offer)
+        await self._admit(request, intent.action, intent.upload_id)
+        command = protocol.decode(head, intent, offer)
+        request.body.read_digest_by(lambda trailers: protocol.digest_after(trailers, offer))
+        if isinstance(command, Join):
+            # What somebody may not fetch must not be had by joining it either.
+            for part_id in dict.fromkeys(command.parts):
+                await self._admit(request, Action.JOIN, part_id)
         outcome = await self.uploads.execute(command, request.body)
         if isinstance(outcome, Fetched):
             return await download(outcome, fields)
         if isinstance(outcome, Created):
             request.upload_id = outcome.session.id
-        return protocol.encode(outcome, self.offer, lambda it: self.links.to(it, scope, fields))
+        return protocol.encode(outcome, offer, lambda it: self.links.to(it, scope, fields))
+
+    def _offer_in(self, request: Request) -> Offer:
+        """What can be done here and by the server that this request came through."""
+        if request.body.tells_trailers:
+            return self.offer
+        return replace(self.offer, checksum_trailer=False)
+
+    async def _admit(self, request: Request, action: Action, upload_id: str | None) -> None:
+        """:raises TusJumboError: the gate refuses"""
+        if self.gate is not None:
+            client = self.links.client(request.scope, request.fields)
+            admission = Admission(action, upload_id, request.fields.as_mapping(), client)
+            await self.gate.admit(admission)
 
 
 class Reply:
