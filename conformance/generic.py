@@ -31,7 +31,7 @@ ROWS = (
     Row(
         "CORE-GEN-3",
         Level.MUST,
-        "Requests / HEAD",
+        "HTTP semantics",
         "A 204 and an answer to HEAD have no body, and a 204 no Content-Length.",
     ),
     Row(

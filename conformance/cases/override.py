@@ -118,17 +118,17 @@ def values(trial: Trial) -> None:
         at=answer,
     )
     upload = trial.create(10)
-    with upload.unchanged("PATCH with the override FOO"):
-        _unknown(trial, _append(upload, "PATCH", "FOO"), "PATCH")
+    with upload.unchanged("POST with the override FOO"):
+        _unknown(trial, _append(upload, "POST", "FOO"), "an upload")
     answer = trial.post([("Upload-Length", "10"), _as("FOO")], b"")
-    _unknown(trial, answer, "POST")
+    _unknown(trial, answer, "the endpoint")
     trial.check("location" not in answer, "POST as FOO created an upload", at=answer)
 
 
-def _unknown(trial: Trial, answer: Response, method: str) -> None:
+def _unknown(trial: Trial, answer: Response, where: str) -> None:
     trial.check(
         400 <= answer.status < 500 or answer.status == 501,
-        f"{method} as FOO was answered {answer.status}, expected 405, 400 or 501",
+        f"POST as FOO on {where} was answered {answer.status}, expected 405, 400 or 501",
         at=answer,
     )
 
