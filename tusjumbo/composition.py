@@ -63,8 +63,11 @@ def compose(
         limits=limits,
         pace=Pace(idle=settings.body_timeout or None, min_rate=settings.min_rate),
         patience=settings.lock_timeout,
+        remove_parts=settings.remove_parts,
         clock=clock,
         observers=told,
     )
-    sweep = Sweep(catalog, store, locker, uploads.finish, limits, clock, told)
+    sweep = Sweep(
+        catalog, store, locker, uploads.finish, uploads.concatenation, limits, clock, told
+    )
     return House(settings, catalog, store, locker, uploads, sweep)

@@ -139,6 +139,8 @@ class UploadSettings:
     """Answer GET with finished uploads."""
     termination: bool = True
     """Let clients DELETE uploads."""
+    remove_parts: bool = False
+    """Remove partial uploads as soon as they are joined; else they expire."""
     cors_origins: tuple[str, ...] = ("*",)
     """Web pages that may upload: origins as https://example.org, or * for all; none: ""."""
     cors_credentials: bool = False

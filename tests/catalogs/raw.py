@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import Connection, Row, connect
 
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 VERSION_1 = """
     CREATE TABLE sessions (
@@ -31,6 +31,33 @@ VERSION_1 = """
     CREATE INDEX sessions_due ON sessions (due_at, id) WHERE due_at IS NOT NULL;
     PRAGMA user_version = 1;
 """
+VERSION_2 = """
+    ALTER TABLE sessions ADD COLUMN kind TEXT NOT NULL DEFAULT 'whole';
+    ALTER TABLE sessions ADD COLUMN parts TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE awaited (
+        part_id TEXT NOT NULL,
+        upload_id TEXT NOT NULL,
+        PRIMARY KEY (part_id, upload_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX awaited_by ON awaited (upload_id);
+    CREATE TRIGGER awaits AFTER INSERT ON sessions
+        WHEN NEW.kind = 'final' AND NEW.phase = 'open'
+        BEGIN
+            INSERT OR IGNORE INTO awaited SELECT value, NEW.id FROM json_each(NEW.parts);
+        END;
+    CREATE TRIGGER awaits_others AFTER UPDATE ON sessions
+        WHEN (OLD.phase, OLD.kind, OLD.parts) IS NOT (NEW.phase, NEW.kind, NEW.parts)
+        BEGIN
+            DELETE FROM awaited WHERE upload_id = NEW.id;
+            INSERT OR IGNORE INTO awaited SELECT value, NEW.id FROM json_each(NEW.parts)
+                WHERE NEW.kind = 'final' AND NEW.phase = 'open';
+        END;
+    CREATE TRIGGER awaits_no_more AFTER DELETE ON sessions WHEN OLD.kind = 'final'
+        BEGIN
+            DELETE FROM awaited WHERE upload_id = OLD.id;
+        END;
+    PRAGMA user_version = 2;
+"""
 
 
 @contextmanager
@@ -40,7 +67,7 @@ def connected(path: Path) -> Iterator[Connection]:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
-            connection.executescript(VERSION_1)
+            connection.executescript(VERSION_1 + VERSION_2)
         yield connection
 
 
@@ -48,7 +75,7 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
     with connected(path) as connection:
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 (
                     session.id,
@@ -68,6 +95,8 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
                     session.expires_at,
                     session.receipt.path if session.receipt else None,
                     session.due_at,
+                    session.kind.name.lower(),
+                    json.dumps(list(session.parts)),
                 )
                 for session in sessions
             ),
@@ -96,6 +125,8 @@ def recorded(path: Path, upload_id: str) -> UploadSession | None:
         chunk_size=row["chunk_size"],
         expires_at=row["expires_at"],
         receipt=Receipt(row["receipt_path"]) if row["receipt_path"] is not None else None,
+        kind=Kind[row["kind"].upper()],
+        parts=tuple(json.loads(row["parts"])),
     )
     assert row["due_at"] == session.due_at
     return session

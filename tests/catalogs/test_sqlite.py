@@ -23,7 +23,7 @@ from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, PATIENT, CatalogContract, longer
 
@@ -55,6 +55,9 @@ range_sets = st.lists(st.integers(0, MAX_LENGTH), unique=True, max_size=8).map(
 )
 
 
+IDS = ("a", "b", "B", "jumbo_0")
+
+
 def sessions(upload_id: str) -> st.SearchStrategy[UploadSession]:
     return st.builds(
         UploadSession,
@@ -69,10 +72,11 @@ def sessions(upload_id: str) -> st.SearchStrategy[UploadSession]:
         chunk_size=st.integers(1, MAX_LENGTH),
         expires_at=st.none() | times,
         receipt=st.none() | st.builds(Receipt, path=texts),
+        kind=st.sampled_from(Kind),
+        parts=st.lists(st.sampled_from(IDS)).map(tuple),
     )
 
 
-IDS = ("a", "b", "B", "jumbo_0")
 steps = st.sampled_from(IDS).flatmap(
     lambda upload_id: st.tuples(
         st.sampled_from(["create", "update", "refuse", "delete", "close"]), sessions(upload_id)
@@ -125,6 +129,10 @@ async def test_any_history_comes_to_what_a_dictionary_comes_to(
             found = {session.id for session in await catalog.listing(phase=phase)}
             assert found == {s.id for s in model.values() if s.phase is phase}
         due = [s for s in model.values() if s.due_at is not None and s.due_at <= now]
+        assert await catalog.gather(IDS) == model
+        for part in IDS:
+            pending = [s for s in model.values() if s.is_pending and part in s.parts]
+            assert await catalog.awaiting(part) == sorted(pending, key=lambda s: s.id)
         assert await catalog.due(now, 10) == sorted(due, key=lambda s: (s.due_at, s.id))
         await catalog.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.catalogs.conftest import until
 from tusjumbo.catalogs import database
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull
+from tusjumbo.sessions.ranges import RangeSet
+from tusjumbo.sessions.session import Kind
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, longer
 
@@ -80,7 +83,7 @@ def is_free(path: Path) -> bool:
 async def test_a_full_disk_is_said_and_survived(
     catalog: SqliteCatalog, path: Path, faults: Faults
 ) -> None:
-    faults.pragma = "PRAGMA max_page_count = 40"
+    faults.pragma = "PRAGMA max_page_count = 42"
     big = replace(NEW, metadata={"filename": b"x" * 9000})
     created: list[str] = []
     refused: list[StorageFull] = []
@@ -299,7 +302,7 @@ def schema(path: Path) -> tuple[int, set[tuple[str, ...]]]:
     return version, {tuple(" ".join(str(part).split()) for part in row) for row in rows}
 
 
-async def test_version_1_is_what_it_always_was(catalog: SqliteCatalog, path: Path) -> None:
+async def test_every_version_is_what_it_always_was(catalog: SqliteCatalog, path: Path) -> None:
     await catalog.listing()
     raw.plant(path.with_name("by hand"), [])
     assert schema(path) == schema(path.with_name("by hand"))
@@ -321,13 +324,14 @@ async def test_a_newer_version_is_left_alone(
             with pytest.raises(ConfigurationError, match=rf"^upload_dir: .*{version}.*$"):
                 await call()
         assert connection.execute("PRAGMA user_version").fetchone() == (version,)
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {len(database.STEPS)}")
     assert await catalog.load("a") == NEW
 
 
 async def test_an_older_version_is_brought_up_to_date(
     catalog: SqliteCatalog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = len(database.STEPS)
     raw.plant(path, [NEW])
     steps = [*database.STEPS, ["ALTER TABLE sessions ADD COLUMN colour TEXT"], ["no SQL"]]
     monkeypatch.setattr(database, "STEPS", steps)
@@ -336,11 +340,26 @@ async def test_an_older_version_is_brought_up_to_date(
         with pytest.raises(CatalogFailed):
             await call()
     assert is_free(path)
-    assert schema(path)[0] == 1
+    assert schema(path)[0] == before
     assert "colour" not in str(schema(path))
 
     steps[-1] = ["UPDATE sessions SET colour = 'grey'"]
     assert await catalog.load("a") == NEW
-    assert schema(path)[0] == 3
+    assert schema(path)[0] == before + 2
     with raw.connected(path) as connection:
         assert connection.execute("SELECT id, colour FROM sessions").fetchall() == [("a", "grey")]
+
+
+async def test_uploads_of_version_1_are_whole(catalog: SqliteCatalog, path: Path) -> None:
+    """Half uploaded with 0.1, and continued with a program that knows of parts."""
+    half = replace(NEW, length=10, ranges=RangeSet(((0, 5),)), expires_at=7.5)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(raw.VERSION_1)
+        columns = "'a', 1.0, 1.0, 10, '0-5', 'open', '{}', '{}'"
+        connection.execute(f"INSERT INTO sessions VALUES ({columns}, {5 << 20}, 7.5, NULL, 7.5)")
+        connection.commit()
+    assert await catalog.load("a") == half
+    assert await catalog.update("a", longer) == longer(half)
+    await catalog.create(replace(NEW, id="b", kind=Kind.FINAL, parts=("a",)))
+    assert [session.id for session in await catalog.awaiting("a")] == ["b"]
+    assert schema(path)[0] == len(database.STEPS)

@@ -50,6 +50,33 @@ STEPS: Sequence[Sequence[str]] = (
         "CREATE INDEX sessions_by_phase ON sessions (phase, id)",
         "CREATE INDEX sessions_due ON sessions (due_at, id) WHERE due_at IS NOT NULL",
     ),
+    (
+        "ALTER TABLE sessions ADD COLUMN kind TEXT NOT NULL DEFAULT 'whole'",
+        "ALTER TABLE sessions ADD COLUMN parts TEXT NOT NULL DEFAULT '[]'",
+        """CREATE TABLE awaited (
+            part_id TEXT NOT NULL,
+            upload_id TEXT NOT NULL,
+            PRIMARY KEY (part_id, upload_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX awaited_by ON awaited (upload_id)",
+        # Which pending uploads have a part follows from their rows, whoever writes these.
+        """CREATE TRIGGER awaits AFTER INSERT ON sessions
+            WHEN NEW.kind = 'final' AND NEW.phase = 'open'
+            BEGIN
+                INSERT OR IGNORE INTO awaited SELECT value, NEW.id FROM json_each(NEW.parts);
+            END""",
+        """CREATE TRIGGER awaits_others AFTER UPDATE ON sessions
+            WHEN (OLD.phase, OLD.kind, OLD.parts) IS NOT (NEW.phase, NEW.kind, NEW.parts)
+            BEGIN
+                DELETE FROM awaited WHERE upload_id = NEW.id;
+                INSERT OR IGNORE INTO awaited SELECT value, NEW.id FROM json_each(NEW.parts)
+                    WHERE NEW.kind = 'final' AND NEW.phase = 'open';
+            END""",
+        """CREATE TRIGGER awaits_no_more AFTER DELETE ON sessions WHEN OLD.kind = 'final'
+            BEGIN
+                DELETE FROM awaited WHERE upload_id = OLD.id;
+            END""",
+    ),
 )
 """What makes a database of version n one of version n + 1. Steps are added, never changed."""
 

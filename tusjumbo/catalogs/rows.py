@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 from tusjumbo.errors import CatalogFailed
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 Row: TypeAlias = tuple[
-    str, float, float, int | None, str, str, str, str, int, float | None, str | None
+    str, float, float, int | None, str, str, str, str, int, float | None, str | None, str, str
 ]
 """id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size, expires_at,
-receipt_path."""
+receipt_path, kind, parts."""
 
 
 def encode(session: UploadSession) -> dict[str, str | int | float | None]:
@@ -40,6 +40,8 @@ def encode(session: UploadSession) -> dict[str, str | int | float | None]:
         "chunk_size": session.chunk_size,
         "expires_at": session.expires_at,
         "receipt_path": None if session.receipt is None else session.receipt.path,
+        "kind": session.kind.value,
+        "parts": json.dumps(session.parts),
         "due_at": session.due_at,
     }
 
@@ -61,6 +63,8 @@ def decode(row: Row) -> UploadSession:
         chunk_size,
         expires_at,
         receipt_path,
+        kind,
+        parts,
     ) = row
     try:
         return UploadSession(
@@ -80,6 +84,8 @@ def decode(row: Row) -> UploadSession:
             chunk_size=chunk_size,
             expires_at=expires_at,
             receipt=None if receipt_path is None else Receipt(receipt_path),
+            kind=Kind(kind),
+            parts=tuple(json.loads(parts)),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise CatalogFailed from error

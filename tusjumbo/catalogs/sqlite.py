@@ -11,8 +11,9 @@ The catalog applies rules and knows none: what may become of a session is decide
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,19 +30,23 @@ _WRITERS = 16
 """How many calls may wait in threads: readers take turns, writers share a transaction."""
 
 _SELECT = """SELECT id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size,
-    expires_at, receipt_path FROM sessions """
+    expires_at, receipt_path, kind, parts FROM sessions """
 _LOAD = _SELECT + "WHERE id = ?"
 _LISTING = _SELECT + "WHERE id > ? ORDER BY id LIMIT ?"
 _LISTING_OF_PHASE = _SELECT + "WHERE phase = ? AND id > ? ORDER BY id LIMIT ?"
 _DUE = _SELECT + "WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
+_GATHER = _SELECT + "WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+_AWAITING = (
+    _SELECT + "WHERE id IN (SELECT upload_id FROM awaited WHERE part_id = ?) ORDER BY id"  # noqa: S608 - constants
+)
 _INSERT = """INSERT INTO sessions (id, created_at, updated_at, length, ranges, phase, metadata,
-    echo, chunk_size, expires_at, receipt_path, due_at)
+    echo, chunk_size, expires_at, receipt_path, kind, parts, due_at)
     VALUES (:id, :created_at, :updated_at, :length, :ranges, :phase, :metadata,
-    :echo, :chunk_size, :expires_at, :receipt_path, :due_at)"""
+    :echo, :chunk_size, :expires_at, :receipt_path, :kind, :parts, :due_at)"""
 _UPDATE = """UPDATE sessions SET created_at = :created_at, updated_at = :updated_at,
     length = :length, ranges = :ranges, phase = :phase, metadata = :metadata, echo = :echo,
     chunk_size = :chunk_size, expires_at = :expires_at, receipt_path = :receipt_path,
-    due_at = :due_at WHERE id = :id"""
+    kind = :kind, parts = :parts, due_at = :due_at WHERE id = :id"""
 _DELETE = "DELETE FROM sessions WHERE id = ?"
 
 
@@ -71,6 +76,13 @@ class SqliteCatalog:
 
     async def delete(self, upload_id: str) -> bool:
         return await self._writing(self._writer.carry_out, partial(_delete, upload_id))
+
+    async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
+        found = await self._reading(self._read, _GATHER, json.dumps(list(upload_ids)))
+        return {session.id: session for session in found}
+
+    async def awaiting(self, part_id: str) -> Sequence[UploadSession]:
+        return await self._reading(self._read, _AWAITING, part_id)
 
     async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
         return await self._reading(self._read, _DUE, now, limit)

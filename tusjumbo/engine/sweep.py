@@ -12,13 +12,21 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
+from tusjumbo.engine.concatenation import Concatenation
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.observers import Observers
-from tusjumbo.errors import StaleCommit, SystemFailure, UploadLocked, UploadNotFound
+from tusjumbo.errors import (
+    PartUnusable,
+    StaleCommit,
+    SystemFailure,
+    UploadLocked,
+    UploadNotFound,
+    UploadTooLarge,
+)
 from tusjumbo.ports import Catalog, Clock, Locker, Store
-from tusjumbo.sessions import rules
+from tusjumbo.sessions import joining, rules
 from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 _log = logging.getLogger("tusjumbo")
 
@@ -44,6 +52,7 @@ class Sweep:
     store: Store
     locker: Locker
     finish: Finish
+    concatenation: Concatenation
     limits: rules.Limits
     clock: Clock
     observers: Observers
@@ -53,6 +62,9 @@ class Sweep:
         swept = Swept()
         for session in await self.catalog.due(self.clock(), limit):
             try:
+                if session.is_pending and not rules.has_expired(session, self.clock()):
+                    await self._join(session, swept)
+                    continue
                 async with self.locker.attempt(session.id):
                     await self._handle(await self.catalog.load(session.id), swept)
             except (UploadLocked, UploadNotFound, StaleCommit):
@@ -60,7 +72,21 @@ class Sweep:
             except SystemFailure:
                 swept.failed += 1
                 _log.exception("Upload %s could not be swept.", session.id)
+        await self.concatenation.go_on()
         return swept
+
+    async def _join(self, session: UploadSession, swept: Swept) -> None:
+        """Its lock is the concatenation's business."""
+        try:
+            session = await self.concatenation.advance(session.id)
+        except (PartUnusable, UploadTooLarge):
+            swept.abandoned += 1
+            return
+        if session.is_pending:
+            # Those that wait for others must not stand in the way of those that are due.
+            await self.catalog.update(session.id, partial(joining.looked_at, now=self.clock()))
+        else:
+            swept.finished += 1
 
     async def _handle(self, session: UploadSession, swept: Swept) -> None:
         now = self.clock()
@@ -69,6 +95,9 @@ class Sweep:
             swept.finished += 1
         elif not rules.has_expired(session, now):
             return
+        elif session.phase is Phase.OPEN and await self._is_awaited(session):
+            change = partial(joining.spared, now=now, limits=self.limits)
+            await self.catalog.update(session.id, change)
         elif session.phase is Phase.OPEN:
             await self.store.abandon(session)
             change = partial(rules.abandoned, now=now, limits=self.limits)
@@ -79,6 +108,11 @@ class Sweep:
             await self.catalog.delete(session.id)
             self.observers.tell(UploadPurged(session))
             swept.purged += 1
+
+    async def _is_awaited(self, session: UploadSession) -> bool:
+        """Whether it is all there, and a final upload waits for others still."""
+        is_part = session.kind is Kind.PARTIAL and session.is_full
+        return is_part and bool(await self.catalog.awaiting(session.id))
 
     async def strays(self) -> Swept:
         """Remove bytes that no session accounts for, and leftovers of finished ones.

@@ -236,9 +236,8 @@ METADATA: Grammar[Mapping[str, bytes]] = Grammar(
 
 # --- parts ---------------------------------------------------------------------------------------
 
-# tus, Upload-Concat: "Its value MUST be either `partial` or `final` followed by a semicolon and a
-# space-separated list of partial upload URLs that will be concatenated." Some clients write a
-# space after the semicolon (CONC-10).
+# tus, Upload-Concat: "`final` followed by a semicolon and a space-separated list of the partial
+# upload URLs that need to be concatenated". A space may follow the semicolon as well (CONC-10).
 _FINAL = re.compile(r"final; ?([!-~]+(?: [!-~]+)*)")
 
 
@@ -268,10 +267,10 @@ _RELATIVE = re.compile(r"[^/:]*(?:/.*)?")
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
-def path_of(reference: str, base: str) -> str | None:
-    """The path that a URL, or one relative to the path `base`, leads to, percent-decoded once.
+def path_of(reference: str, endpoint: str) -> str | None:
+    """The path that a URL, or one relative to what is below `endpoint`, leads to, decoded once.
 
-    Host, query and fragment are not looked at. None if it is no URL with a path on this server.
+    Host, query and fragment do not count. None if it is no URL of a web server (AMB-09).
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
@@ -281,25 +280,26 @@ def path_of(reference: str, base: str) -> str | None:
         # RFC 3986 4.2: the first segment of a relative path has no colon, or it were a scheme.
         if authority or not _RELATIVE.fullmatch(path):
             return None
-        path = f"{base.rpartition('/')[0]}/{path}"
+        path = f"{endpoint}/{path}"
     return decoded(_without_dots(path))
 
 
 def decoded(path: str) -> str:
-    """`path` with each percent-encoded byte as one character."""
+    """`path` with one character for each percent-encoded byte."""
     return _ENCODED.sub(lambda found: chr(int(found[1], 16)), path)
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986 5.2.4."""
-    *directories, last = path.split("/")
+    """RFC 3986 5.2.4, for a path that begins with a slash."""
     kept: list[str] = []
-    for segment in (*directories, last if last not in (".", "..") else last + "/"):
-        name = segment.rstrip("/")
-        if name == "..":
-            del kept[1:][-1:], kept[max(1, len(kept) - 1) :]
-        elif name != ".":
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[max(1, len(kept) - 1) :]
+        elif segment != ".":
             kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
     return "/".join(kept)
 
 

@@ -65,6 +65,8 @@ class RequestHead:
     fields: Fields
     announced: int | None = 0
     """The size of the body in bytes; None if it is chunked, 0 if there is none."""
+    endpoint: str = ""
+    """The path of the endpoint as the client sees it, as in links: `""` or `/files`, `/a%20b`."""
 
 
 @dataclass(frozen=True, slots=True)

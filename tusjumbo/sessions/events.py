@@ -61,6 +61,13 @@ class UploadPurged:
     session: UploadSession
 
 
+@dataclass(frozen=True, slots=True)
+class PartRemoved:
+    """A partial upload was removed because it has been joined."""
+
+    session: UploadSession
+
+
 Event = (
     UploadCreated
     | BytesReceived
@@ -68,4 +75,5 @@ Event = (
     | UploadTerminated
     | UploadAbandoned
     | UploadPurged
+    | PartRemoved
 )

@@ -17,11 +17,12 @@ from tusjumbo.errors import (
     LengthConflict,
     OffsetMismatch,
     StaleCommit,
+    UploadIsFinal,
     UploadNotFound,
     UploadTooLarge,
 )
 from tusjumbo.sessions.commands import Append, Create, Finish
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 MAX_LENGTH = 2**63 - 1
 """No upload is larger, limit or not: file offsets end here."""
@@ -68,7 +69,7 @@ class Part:
 
 
 def opened(command: Create, upload_id: str, now: float, limits: Limits) -> UploadSession:
-    """The session that `command` creates; an upload of zero bytes is complete at once.
+    """The session that `command` creates; a whole upload of zero bytes is complete at once.
 
     :raises UploadTooLarge: its length, or the body announced with it, exceeds the limit
     :raises BodyTooLong: the body announced with it exceeds its length
@@ -81,8 +82,10 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
         metadata=command.metadata,
         echo=command.echo,
         expires_at=limits.expiry(now),
-        phase=Phase.SEALED if command.length == 0 else Phase.OPEN,
+        kind=command.kind,
     )
+    if session.is_full and seals(session, Finish.WHEN_FULL):
+        session = replace(session, phase=Phase.SEALED)
     if command.length is not None and command.length > limits.ceiling:
         raise UploadTooLarge(limits.ceiling)
     if command.content is not None:
@@ -93,9 +96,11 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
 def decide(session: UploadSession, command: Append, limits: Limits) -> Take:
     """Whether the body of `command` may be read, and where its bytes go.
 
-    A complete session takes an empty body (its client may not know yet, AMB-02) and nothing else.
+    A complete session takes an empty body (its client may not know yet, AMB-02) and nothing else;
+    one that is made of others takes not even that (CONC-14).
 
     :raises UploadNotFound: the session is abandoned
+    :raises UploadIsFinal: it is made of others
     :raises LengthConflict: the declared length contradicts the known one or the bytes that are in
     :raises OffsetMismatch: the session continues elsewhere
     :raises UploadTooLarge: the upload would exceed the server's limit
@@ -103,6 +108,8 @@ def decide(session: UploadSession, command: Append, limits: Limits) -> Take:
     """
     if session.phase is Phase.ABANDONED:
         raise UploadNotFound(session.id)
+    if session.kind is Kind.FINAL:
+        raise UploadIsFinal(session.id)
     length = _length_after(session, command)
     if command.at != session.offset:
         raise OffsetMismatch(session.id, command.at, session.offset)
@@ -158,9 +165,18 @@ def committed(session: UploadSession, part: Part, now: float, limits: Limits) ->
         updated_at=now,
         expires_at=limits.expiry(now),
     )
-    if after.is_full and part.finish is not Finish.NEVER:
+    if after.is_full and seals(after, part.finish):
         return replace(after, phase=Phase.SEALED)
     return after
+
+
+def seals(session: UploadSession, finish: Finish) -> bool:
+    """Whether being full ends the session.
+
+    tus: "The Server SHOULD NOT process these partial uploads until they are concatenated to form a
+    final upload." Nothing that is done with a finished file is ever done with a part.
+    """
+    return finish is not Finish.NEVER and session.kind is not Kind.PARTIAL
 
 
 def done(session: UploadSession, receipt: Receipt, now: float) -> UploadSession:

@@ -30,6 +30,17 @@ class Phase(enum.Enum):
     ABANDONED = "abandoned"
 
 
+class Kind(enum.Enum):
+    """What an upload is to others. Decided at creation and never changed."""
+
+    WHOLE = "whole"
+    """A file of its own."""
+    PARTIAL = "partial"
+    """A part of files to come. It is never finished: when full it stays OPEN, to be joined."""
+    FINAL = "final"
+    """The parts of others, joined. OPEN while they are awaited and copied: pending."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What finishing produced. A repeated last request is answered from it."""
@@ -73,6 +84,9 @@ class UploadSession:
     expires_at: float | None = None
     """OPEN: when it becomes abandoned. ABANDONED: when its bytes are removed."""
     receipt: Receipt | None = None
+    kind: Kind = Kind.WHOLE
+    parts: tuple[str, ...] = ()
+    """FINAL: the ids of what it is made of, in order; one may be there several times."""
 
     @property
     def offset(self) -> int:
@@ -83,6 +97,11 @@ class UploadSession:
     def is_full(self) -> bool:
         """Whether the length is known and every byte is committed."""
         return self.length is not None and self.ranges.covers(0, self.length)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is put together from others, and not all of it is here."""
+        return self.kind is Kind.FINAL and self.phase is Phase.OPEN
 
     @property
     def filename(self) -> str:
@@ -147,6 +166,6 @@ class UploadSession:
     @property
     def due_at(self) -> float | None:
         """When the sweep has something to do here; None if it never has."""
-        if self.phase is Phase.SEALED:
+        if self.phase is Phase.SEALED or self.is_pending:
             return self.updated_at
         return None if self.phase is Phase.DONE else self.expires_at

@@ -23,7 +23,7 @@ from tusjumbo.errors import UploadNotFound
 from tusjumbo.ports import Catalog
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 PATIENT = 30.0
 """Seconds; only a broken catalog makes a test wait for so long."""
@@ -51,6 +51,9 @@ SESSIONS = {
         metadata={"filename": "\u8c61.csv".encode(), "none": b"", "binary": bytes(range(256))},
         echo={"upload-metadata": 'filename 6LGhLmNzdg==,none, "binary"\t\xff'},
     ),
+    "partial": replace(NEW, length=3, ranges=RangeSet(((0, 3),)), kind=Kind.PARTIAL),
+    "pending": replace(NEW, kind=Kind.FINAL, parts=("b", "a", "b"), expires_at=3.5),
+    "joined": replace(NEW, length=0, kind=Kind.FINAL, parts=("b",), phase=Phase.SEALED),
     "other chunks": replace(NEW, id="A-b_c" + "0" * 120, chunk_size=1),
 }
 
@@ -285,6 +288,44 @@ class CatalogContract(ABC):
             "csealed",
         ]
 
+    async def test_many_are_gathered_at_once(self, catalog: Catalog) -> None:
+        assert await catalog.gather([]) == {}
+        assert await catalog.gather(["a"]) == {}
+        many = {f"a{number}": replace(NEW, id=f"a{number}") for number in range(2000)}
+        await self._planted(NEW, *many.values())
+        assert await catalog.gather(list(many)) == many
+        found = await catalog.gather(["a", "A", "none", "a7", "a", "' OR 1"])
+        assert found == {"a": NEW, "a7": many["a7"]}
+
+    async def test_pending_ones_are_found_by_their_parts(self, catalog: Catalog) -> None:
+        twice = replace(NEW, id="y", kind=Kind.FINAL, parts=("a", "b", "a"))
+        await self._planted(twice, replace(NEW, id="b", kind=Kind.PARTIAL))
+        await catalog.create(replace(twice, id="x", parts=("b", "c")))
+        await catalog.create(replace(twice, id="done", phase=Phase.DONE))
+        await catalog.create(replace(twice, id="whole", kind=Kind.WHOLE))
+        assert await catalog.awaiting("a") == [twice]
+        assert ids(await catalog.awaiting("b")) == ["x", "y"]
+        assert ids(await catalog.awaiting("c")) == ["x"]
+        for nothing in ("y", "B", "", '["a"]'):
+            assert await catalog.awaiting(nothing) == []
+
+    @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.OPEN])
+    async def test_who_awaits_follows_changes(self, catalog: Catalog, phase: Phase) -> None:
+        await catalog.create(replace(NEW, kind=Kind.FINAL, parts=("b",)))
+        await catalog.update("a", longer)
+        assert await catalog.awaiting("b") == [await catalog.load("a")]
+        await catalog.update("a", lambda session: replace(session, parts=("c",)))
+        assert ids(await catalog.awaiting("b")) == []
+        assert ids(await catalog.awaiting("c")) == ["a"]
+        await catalog.update("a", lambda session: replace(session, phase=phase))
+        assert ids(await catalog.awaiting("c")) == []
+        await catalog.update("a", lambda session: replace(session, phase=Phase.OPEN))
+        assert ids(await catalog.awaiting("c")) == ["a"]
+        await catalog.delete("a")
+        assert ids(await catalog.awaiting("c")) == []
+        await catalog.create(NEW)
+        assert ids(await catalog.awaiting("c")) == []
+
     async def test_due_are_those_whose_time_has_come_longest_first(self, catalog: Catalog) -> None:
         await self._planted(
             replace(NEW, id="expires at 30", expires_at=30.0),
@@ -292,12 +333,14 @@ class CatalogContract(ABC):
             replace(NEW, id="sealed at 10", phase=Phase.SEALED, updated_at=10.0, expires_at=99.0),
             replace(NEW, id="done", phase=Phase.DONE, updated_at=1.0, expires_at=1.0),
             replace(NEW, id="goes at 20", phase=Phase.ABANDONED, expires_at=20.0),
+            replace(NEW, id="waits since 25", kind=Kind.FINAL, updated_at=25.0, expires_at=99.0),
         )
         for now, expected in (
             (9.999, []),
             (10.0, ["sealed at 10"]),
-            (29.999, ["sealed at 10", "goes at 20"]),
-            (1e12, ["sealed at 10", "goes at 20", "expires at 30"]),
+            (24.999, ["sealed at 10", "goes at 20"]),
+            (29.999, ["sealed at 10", "goes at 20", "waits since 25"]),
+            (1e12, ["sealed at 10", "goes at 20", "waits since 25", "expires at 30"]),
         ):
             assert ids(await catalog.due(now, 10)) == expected
         assert ids(await catalog.due(1e12, 2)) == ["sealed at 10", "goes at 20"]

@@ -113,10 +113,7 @@ class Links:
     def to(self, upload_id: str, scope: Scope, fields: Fields) -> str:
         """The address of an upload, for the client that sent this request."""
         seen = self._believed(scope, fields)
-        path = self._path
-        if path is None:
-            path = _under(seen.prefix, place(scope).mount)
-        path += "/" + upload_id
+        path = self._base(seen, scope) + "/" + upload_id
         if not self._absolute:
             return path
         scheme = self._scheme or seen.scheme or scope.get("scheme", "http")
@@ -124,6 +121,13 @@ class Links:
         if scheme not in _PORTS or not _is_host(host):
             return path  # right for everybody who can follow it at all
         return f"{scheme}://{host}{path}"
+
+    def endpoint(self, scope: Scope, fields: Fields) -> str:
+        """The path of the endpoint for the client that sent this request: `""` or `/files`."""
+        return self._base(self._believed(scope, fields), scope)
+
+    def _base(self, seen: Seen, scope: Scope) -> str:
+        return _under(seen.prefix, place(scope).mount) if self._path is None else self._path
 
     def _believed(self, scope: Scope, fields: Fields) -> Seen:
         """What is known of the client's own request: from its head, or from trusted proxies."""
