@@ -261,6 +261,8 @@ def _errors(trial: Trial) -> Iterator[tuple[str, Response]]:
     upload = trial.create(10)
     begin: list[Field] = [BYTES, ("Upload-Offset", "0")]
     unknown = trial.unknown()
+    # A success, with which CORE-GEN-5 compares the errors.
+    upload.head([page])
     yield "HEAD of an unknown upload", unknown.head([page])
     yield "PATCH of an unknown upload", unknown.patch(0, b"hello", [page])
     yield "another version", upload.request("HEAD", [page], tus="0.2.2")
