@@ -177,13 +177,13 @@ class Connection:
             exchange.sent.append(f"with it {shown(first)}")
         self._write(head + b"\r\n" + first)
 
-    def send(self, data: bytes) -> None:
-        """Send more of the body, as it is.
+    def send(self, data: bytes) -> bool:
+        """Send more of the body, as it is; whether the server still took it.
 
         A server that has answered may have stopped reading: that is no failure of the case.
         """
         self._note(f"then {shown(data)}")
-        self._write(data)
+        return self._write(data)
 
     def send_chunk(self, data: bytes) -> None:
         """Send one chunk of a chunked body."""
@@ -211,12 +211,14 @@ class Connection:
         self._note(f"then nothing for {seconds:g} s")
         time.sleep(seconds)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> bool:
         self.socket.settimeout(self._timeout)
         try:
             self.socket.sendall(data)
         except OSError as error:
             self._note(f"(the server stopped reading: {error})")
+            return False
+        return True
 
     def _note(self, text: str) -> None:
         if self._exchanges and self._asked:
