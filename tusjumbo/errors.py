@@ -33,6 +33,9 @@ class ConfigurationError(TusJumboError):
 class Refusal(TusJumboError):
     """The request cannot be carried out as it is; nothing was stored and nothing changed."""
 
+    expires_at: float | None = None
+    """When the upload expires to which bytes were sent, in seconds since the epoch, if it does."""
+
 
 class MalformedRequest(Refusal):
     """A header or path whose value does not follow its grammar."""

@@ -637,6 +637,26 @@ async def test_an_expired_upload_is_gone_even_before_the_sweep() -> None:
         await bench.uploads.execute(Inspect(upload_id))
 
 
+@pytest.mark.parametrize(
+    ("length", "expire_after", "expires_at"),
+    [
+        pytest.param(100, 10, 15.0, id="unfinished"),
+        pytest.param(3, 10, None, id="finished"),
+        pytest.param(100, None, None, id="nothing expires"),
+    ],
+)
+async def test_a_refusal_knows_when_the_upload_expires(
+    length: int, expire_after: float | None, expires_at: float | None
+) -> None:
+    bench = Bench(limits=Limits(expire_after=expire_after))
+    upload_id = await bench.create(length)
+    bench.now = 5.0
+    await bench.append(upload_id, 0, b"abc")
+    with pytest.raises(OffsetMismatch) as caught:
+        await bench.append(upload_id, 1, b"abc")
+    assert caught.value.expires_at == expires_at
+
+
 async def test_an_upload_whose_bytes_are_lost_is_gone() -> None:
     bench = Bench()
     upload_id = await bench.create()

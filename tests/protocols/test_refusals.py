@@ -125,6 +125,13 @@ def test_the_status(
     assert found == facts
 
 
+def test_a_refused_patch_says_when_the_upload_expires() -> None:
+    error = errors.OffsetMismatch("abc", 5, 7)
+    error.expires_at = 784111777.0
+    found = values(_said(error, Intent(Action.APPEND, "abc", "PATCH")))
+    assert found["Upload-Expires"] == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
 @pytest.mark.parametrize(("error", "status", "on_head"), ROWS, ids=_name)
 def test_no_status_makes_a_client_give_up_what_it_could_resume(
     error: TusJumboError, status: int | None, on_head: int | None

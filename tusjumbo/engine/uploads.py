@@ -152,11 +152,15 @@ class Uploads:
             raise UploadIsFinal(command.id)
         async with self.locker.hold(command.id, self.patience) as lease:
             session = await self._load(command.id)
-            take = rules.decide(session, command, self.limits)
             try:
+                take = rules.decide(session, command, self.limits)
                 session = await self._receive(session, take, command.content, source, lease.asked)
             except StorageLost:
                 await self._give_up(session.id)
+                raise
+            except Refusal as refusal:
+                if session.phase is Phase.OPEN and self.limits.expire_after is not None:
+                    refusal.expires_at = session.expires_at
                 raise
             return outcomes.Appended(await self.finish(session))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from tusjumbo import errors
 from tusjumbo.errors import TusJumboError
-from tusjumbo.protocols.fields import INTEGER, printable
+from tusjumbo.protocols.fields import DATE, INTEGER, printable
 from tusjumbo.protocols.messages import Headers, Intent, ResponseHead
 from tusjumbo.protocols.tus import VERSION
 from tusjumbo.sessions.commands import Action
@@ -100,6 +100,10 @@ def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
     if status is None:
         return None
     headers = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store"), *_facts(error)]
+    # tus: "This header MUST be included in every `PATCH` response if the upload is going to
+    # expire." So also in those that say no (AMB-17).
+    if isinstance(error, errors.Refusal) and error.expires_at is not None:
+        headers.append(("Upload-Expires", DATE.write(error.expires_at)))
     if on_head:
         # tuspy and TUSKit would read an offset as success, whatever the status (HEAD-08).
         headers = [(name, value) for name, value in headers if name != "Upload-Offset"]
