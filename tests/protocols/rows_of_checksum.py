@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 
-from tests.protocols.rows import CHECKS, FULL, HALF, KEEPS, NONE, TEN, Expected, Row, create, patch
+from tests.protocols.rows import (
+    CHECKS,
+    FULL,
+    HALF,
+    KEEPS,
+    NONE,
+    PATCH,
+    TEN,
+    TRAILS,
+    Expected,
+    Row,
+    create,
+    patch,
+)
+from tests.protocols.rows_of_core import FEWEST
 from tests.protocols.scenes import OOS, Chunked
 
 SHA1 = "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="
@@ -40,8 +55,13 @@ MALFORMED = {
     "mixed case": "Sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
 }
 
+
+def trailed(*lines: str, names: str = "Upload-Checksum") -> tuple[str, ...]:
+    return patch(0, f"Trailer:{names}", *lines)
+
+
 # fmt: off
-ROWS = [
+HEADERS = [
     Row("CSUM-01", ("OPTIONS /",), 204, SUPPORTED, offer=CHECKS),
     Row("CSUM-03", checked(SHA1), 204, {"Upload-Offset": "5"}, TEN, 5, offer=CHECKS, offset=5),
     Row("CSUM-03 crc32", checked(CRC32), 204, NONE, TEN, 5, offer=CHECKS, offset=5),
@@ -76,5 +96,40 @@ ROWS = [
     Row("AMB-34 412", checked("x"), 412, NONE, TEN, 5, offer=CHECKS, version="2"),
     Row("AMB-34 before 409", checked("foo AAAA"), 400, NONE, HALF, 5, offer=CHECKS),
     Row("AMB-34 409", checked(SHA1), 409, NONE, HALF, 5, offer=CHECKS),
+    Row("AMB-34 before 415", (PATCH, "Upload-Offset: 0", "Upload-Checksum: x"), 400, NONE, TEN, 5,
+        offer=CHECKS),
+]
+
+TRAILERS = [
+    Row("TRAIL-01", ("OPTIONS /",), 204, {"Tus-Extension": f"{FEWEST},checksum,checksum-trailer"},
+        offer=replace(TRAILS, termination=False, concatenation=False)),
+    Row("TRAIL-01 not here", ("OPTIONS /",), 204, {"Tus-Extension": f"{FEWEST},checksum"},
+        offer=replace(CHECKS, termination=False, concatenation=False)),
+    Row("TRAIL-02", trailed(), 204, {"Upload-Offset": "5"}, TEN, Chunked(5), offer=TRAILS,
+        offset=5),
+    Row("TRAIL-03", patch(0), 204, NONE, TEN, Chunked(5), offer=TRAILS, offset=5),
+    Row("TRAIL-03 header", checked(SHA1), 204, NONE, TEN, Chunked(5), offer=TRAILS, offset=5),
+    Row("TRAIL-04 cannot come", trailed(), 400, NONE, TEN, 5, offer=TRAILS),
+    Row("TRAIL-04 cannot come, empty", trailed(), 400, NONE, TEN, 0, offer=TRAILS),
+    Row("TRAIL-04 creation", create(OOS, "Trailer: Upload-Checksum"), 400, {"Location": None},
+        body=5, offer=TRAILS),
+    *(
+        Row(f"TRAIL-05 {names}", trailed(f"Upload-Checksum: {SHA1}", names=names), 400, NONE, TEN,
+            Chunked(5), offer=TRAILS)
+        for names in ("Upload-Checksum", "X,upload-CHECKSUM", " x , upload-checksum\t,, y")
+    ),
+    *(
+        Row(f"TRAIL-05 another {names}", trailed(f"Upload-Checksum: {SHA1}", names=names), 204,
+            NONE, TEN, Chunked(5), offer=TRAILS, offset=5)
+        for names in ("", ",", "X-Upload-Checksum", "Upload-Checksum-X", "Upload Checksum")
+    ),
+    Row("TRAIL-05 two lines", trailed(f"Upload-Checksum: {SHA1}", "Trailer: X"), 400, NONE, TEN,
+        Chunked(5), offer=TRAILS),
+    Row("TRAIL-07", trailed(), 204, NONE, TEN, Chunked(5), offer=CHECKS, offset=5),
+    Row("TRAIL-07 not chunked", trailed(), 204, NONE, TEN, 5, offer=CHECKS, offset=5),
+    Row("TRAIL-07 nothing is checked", trailed(), 204, NONE, TEN, 5,
+        offer=replace(TRAILS, algorithms={}), offset=5),
 ]
 # fmt: on
+
+ROWS = [*HEADERS, *TRAILERS]

@@ -16,12 +16,22 @@ OFFERS = [
         downloads=downloads,
         termination=termination,
         expiration=expiration,
+        concatenation=joins,
         algorithms=algorithms,
+        checksum_trailer=trailer,
     )
-    for max_size, downloads, termination, expiration, algorithms in product(
-        (None, 0, 2**63 - 1), (False, True), (False, True), (False, True), ({}, {"sha1": 20})
+    for max_size, (downloads, termination), (expiration, joins), algorithms, trailer in product(
+        (None, 0, 2**63 - 1),
+        ((False, False), (False, True), (True, False), (True, True)),
+        ((False, True), (True, False)),
+        ({}, {"sha1": 20}),
+        (False, True),
     )
 ]
+ASKING = {
+    "upload-defer-length": ["Upload-Defer-Length: 1"],
+    "upload-concat": ["Upload-Concat: partial", "Upload-Length: 1"],
+}
 METHODS = {Action.CREATE: "POST /", Action.TERMINATE: "DELETE /abc", Action.FETCH: "GET /abc"}
 
 
@@ -33,11 +43,13 @@ def test_what_is_advertised_with_everything_on() -> None:
         "expiration",
         "checksum",
         "termination",
+        "concatenation",
+        "concatenation-unfinished",
     )
 
 
 def test_what_is_advertised_with_everything_off() -> None:
-    assert advertised(Offer(termination=False, expiration=False)) == (
+    assert advertised(Offer(termination=False, concatenation=False)) == (
         "creation",
         "creation-with-upload",
         "creation-defer-length",
@@ -63,7 +75,7 @@ def test_a_field_works_exactly_if_its_extension_is_advertised(offer: Offer) -> N
     for extension in EXTENSIONS:
         if extension.field is None:
             continue
-        request = head("POST /", f"{extension.field}: 1")
+        request = head("POST /", *ASKING[extension.field])
         if extension.name in advertised(offer):
             assert isinstance(command_of(request, offer), Create)
         else:
@@ -94,3 +106,5 @@ def test_algorithms_are_named_exactly_if_bodies_are_checked(offer: Offer) -> Non
     found = values(tus.describe(offer))
     assert ("checksum" in found["Tus-Extension"].split(",")) == ("Tus-Checksum-Algorithm" in found)
     assert found.get("Tus-Checksum-Algorithm", "") == ",".join(offer.algorithms)
+    trails = "checksum-trailer" in advertised(offer)
+    assert trails == (offer.checksum_trailer and "checksum" in advertised(offer))

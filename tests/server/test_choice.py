@@ -109,6 +109,18 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cycle.UploadCycle, "receive", receive)
 
 
+def _mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trailers are put where the headers are."""
+    original = UploadProtocol.on_headers_complete
+
+    def completed(self: UploadProtocol) -> None:
+        headers = self.headers
+        original(self)
+        self.headers = headers
+
+    monkeypatch.setattr(UploadProtocol, "on_headers_complete", completed)
+
+
 def _stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that never ends."""
     monkeypatch.setattr(cycle.UploadCycle, "_has_news", lambda self: False)
@@ -117,7 +129,17 @@ def _stuck(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [_no_module, _no_cycle, _no_seam, _other_cycle, _other_event, _silent, _forgetful, _stuck],
+    [
+        _no_module,
+        _no_cycle,
+        _no_seam,
+        _other_cycle,
+        _other_event,
+        _silent,
+        _forgetful,
+        _mixed,
+        _stuck,
+    ],
     ids=lambda change: change.__name__,
 )
 def test_with_another_uvicorn(

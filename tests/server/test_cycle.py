@@ -499,6 +499,40 @@ def test_trailers_are_no_headers(loop: str, in_one_piece: bool) -> None:
     assert names == [[b"host", b"transfer-encoding", b"trailer"], [b"host"]]
 
 
+@pytest.mark.parametrize("in_one_piece", [True, False], ids=["one segment", "many segments"])
+def test_trailers_are_told_when_the_body_has_ended(loop: str, in_one_piece: bool) -> None:
+    told: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        trailers = scope["extensions"]["tusjumbo"]["trailers"]
+        if not in_one_piece:
+            told.append(list(trailers))
+        while (await receive())["more_body"]:
+            pass
+        told.append(list(trailers))
+        await respond(send)
+
+    rest = b"3\r\nabc\r\n0\r\nX-Sum: 1 \r\nx-sum:2\r\nUpload-Offset: 5\r\n\r\n"
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        head = b"PATCH /u HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        if in_one_piece:
+            wire.send(head + rest, answers="PATCH")
+        else:
+            wire.send(head, answers="PATCH")
+            poll(lambda: told, PATIENCE, "the app is not called")
+            for at in range(len(rest)):
+                wire.send(rest[at : at + 1])
+        wire.read().expect(200)
+        told_first = told.pop()
+        wire.request("PATCH", "/u", body=b"abc").expect(200)
+    assert [(name, value.strip()) for name, value in told_first] == [
+        (b"x-sum", b"1"),
+        (b"x-sum", b"2"),
+        (b"upload-offset", b"5"),
+    ]
+    assert told == ([[]] if in_one_piece else [[], [], []])
+
+
 def test_stock_uvicorn_takes_trailers_for_headers() -> None:
     app = Recorder()
     with served(app, http=STOCK) as server, server.endpoint.connect() as wire:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tusjumbo.errors import ClientDisconnected, MalformedRequest
 from tusjumbo.notice import Notice
 from tusjumbo.protocols.messages import Fields
-from tusjumbo.web.bodies import Body, Message, Scope, announced
+from tusjumbo.sessions.commands import Digest
+from tusjumbo.web.bodies import Body, Message, Scope, announced, fields_of
 
 GONE: Message = {"type": "http.disconnect"}
 END: Message = {"type": "http.request"}
@@ -192,3 +193,63 @@ def test_closing() -> None:
     assert Body(scope(extensions={}), Script()).closing is None
     told = Body(scope(extensions={"tusjumbo": {"closing": notice}}), Script())
     assert told.closing is notice
+
+
+# --- trailers ------------------------------------------------------------------------------------
+
+
+def lines(*pairs: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in pairs]
+
+
+OFFSET, TRAILER = ("upload-offset", "5"), ("trailer", "Upload-Checksum, UPLOAD-offset ,x-y")
+SUM, OTHER = ("upload-checksum", "sha1 x"), ("x-y", "1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        pytest.param([OFFSET, SUM], [OFFSET, SUM], id="nothing announced"),
+        pytest.param([OFFSET, TRAILER, SUM], [OFFSET, TRAILER], id="checksum"),
+        pytest.param([OFFSET, TRAILER, SUM, OFFSET], [OFFSET, TRAILER], id="two"),
+        pytest.param([OFFSET, TRAILER, SUM, OTHER], [OFFSET, TRAILER, OTHER], id="others stay"),
+        pytest.param([SUM, TRAILER, ("te", "trailers")], None, id="where headers are"),
+        pytest.param([TRAILER, SUM, ("z", "1")], None, id="before what was not announced"),
+        pytest.param([("trailer", "upload-x"), ("Upload-X", "1")], [("trailer", "upload-x")],
+                     id="upper case"),
+        pytest.param([("trailer", "Tus-Resumable"), ("tus-resumable", "0")],
+                     [("trailer", "Tus-Resumable")], id="version"),
+        pytest.param([("trailer", "x-http-method-override"), ("x-http-method-override", "DELETE")],
+                     [("trailer", "x-http-method-override")], id="method"),
+        pytest.param([("trailer", "x-forwarded-for"), ("x-forwarded-for", "1")], None,
+                     id="what a proxy added"),
+        pytest.param([("trailer", "trailer")], None, id="itself"),
+    ],
+)  # fmt: skip
+def test_announced_trailers_among_the_headers(
+    headers: list[tuple[str, str]], kept: list[tuple[str, str]] | None
+) -> None:
+    """AMB-20: uvicorn's httptools class appends them."""
+    found = fields_of(scope(headers=lines(*headers))).as_mapping()
+    assert found == Fields(lines(*(headers if kept is None else kept))).as_mapping()
+    told = scope(headers=lines(*headers), extensions={"tusjumbo": {"trailers": []}})
+    assert fields_of(told).as_mapping() == Fields(lines(*headers)).as_mapping()
+
+
+@pytest.mark.parametrize("told", [None, {}, {"tusjumbo": None}, {"tusjumbo": {}}, {"x": 1}])
+def test_without_trailers_nothing_can_be_promised(told: object) -> None:
+    body = Body(scope(extensions=told), Script())
+    body.read_digest_by(lambda _: Digest("sha1", b""))
+    assert not body.tells_trailers
+    with pytest.raises(ValueError, match="trailers"):
+        body.promised()
+
+
+async def test_the_trailers_are_read_when_they_are_asked_for() -> None:
+    trailers: list[tuple[bytes, bytes]] = []
+    body = Body(scope(extensions={"tusjumbo": {"trailers": trailers}}), Script(piece(b"a"), END))
+    body.read_digest_by(lambda fields: Digest(fields.one("X-Sum".lower()) or "", b"1"))
+    assert body.tells_trailers
+    assert await drained(body) == b"a"
+    trailers.append((b"X-Sum", b" sha1 "))
+    assert body.promised() == Digest("sha1", b"1")

@@ -48,6 +48,10 @@ ARRIVED = 1024 * 1024
 """At most so many bytes are still taken from a client whose request has been asked to leave."""
 
 
+QUIET = 2.0
+"""Seconds without a byte after which a checked body that is asked to leave does so."""
+
+
 class Arrived(enum.Enum):
     """What a commit knows of the body: that it is all there, or that it may go on."""
 
@@ -92,6 +96,8 @@ class Pump:
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
         self._reading = anyio.CancelScope()
+        self._patience = anyio.CancelScope()
+        self._is_asked = False
         self._ending: Ending | None = None
         self._failure: Exception | None = None
         self._over = False
@@ -137,7 +143,15 @@ class Pump:
                 silence()
 
     def _leave(self, ending: Ending) -> None:
-        if self._ending is None:
+        if self._ending is not None:
+            return
+        if ending is Ending.ASKED and self._content.keep is Keep.ALL_OR_NOTHING:
+            # To leave is to lose everything: with every look at its progress, such an upload would
+            # begin anew. Who asks has lost its connection, or this is not its client: then this
+            # one is still sending, and who asks can ask again.
+            self._is_asked = True
+            self._patience.deadline = min(self._patience.deadline, anyio.current_time() + QUIET)
+        else:
             self._ending = ending
             self._reading.cancel()
 
@@ -152,10 +166,12 @@ class Pump:
         arrived = 0
         while True:
             began = anyio.current_time()
-            with anyio.move_on_after(self._pace.idle) as patience:
+            with anyio.move_on_after(
+                QUIET if self._is_asked else self._pace.idle
+            ) as self._patience:
                 more = await self._source.wait()
-            if patience.cancelled_caught:
-                return Ending.IDLE
+            if self._patience.cancelled_caught:
+                return Ending.ASKED if self._is_asked else Ending.IDLE
             if not more:
                 return Ending.END
             if self._received == self._take.ceiling:

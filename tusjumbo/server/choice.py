@@ -57,10 +57,12 @@ async def _rehearse(protocol: type[asyncio.Protocol]) -> None:
     heard: list[bytes] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        message = {"more_body": "closing" in scope["extensions"]["tusjumbo"]}
+        told = scope["extensions"]["tusjumbo"]
+        message = {"more_body": "closing" in told}
         while message.get("more_body"):
             message = await receive()
             heard.append(message.get("body", b"(cut)"))
+        heard.extend(name for name, _ in [*scope["headers"], (b"(body)", b""), *told["trailers"]])
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -72,15 +74,18 @@ async def _rehearse(protocol: type[asyncio.Protocol]) -> None:
     cut = _Stage(config, b"PATCH / HTTP/1.1\r\nContent-Length: 9\r\n\r\ntake", b"n")
     cut.protocol.connection_lost(None)
     await cut.play()
-    if heard != [b"taken", b"(cut)"]:
+    if heard != [b"taken", b"(cut)", b"content-length", b"(body)"]:
         raise _Unfit("what arrived before a cut was not delivered")
 
     heard.clear()
-    whole = _Stage(config, b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"whole")
+    chunks = b"5\r\nwhole\r\n0\r\nAfter: it\r\n\r\n"
+    whole = _Stage(config, b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", chunks)
     await whole.play()
     whole.protocol.connection_lost(None)
-    if heard != [b"whole"] or not b"".join(whole.written).startswith(b"HTTP/1.1 204 "):
+    if heard[:1] != [b"whole"] or not b"".join(whole.written).startswith(b"HTTP/1.1 204 "):
         raise _Unfit("a small request was not answered")
+    if heard[1:] != [b"transfer-encoding", b"(body)", b"after"]:
+        raise _Unfit("a trailer was lost or became a header")
 
 
 class _Stage(asyncio.Transport):
