@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from conformance.model import Exchange, Finding, Level, Result, Row
@@ -84,6 +84,30 @@ class Log:
     _looked_at: int = 0
     _cross_origin: list[_Readable] = field(default_factory=list)
     """Responses to requests of pages; preflights, which have fields of their own, are left out."""
+    _running: set[str] = field(default_factory=set)
+    _is_away: bool = False
+    _absences: list[str] = field(default_factory=list)
+    """Which cases ran when the server took no connection."""
+    _disturbed: set[str] = field(default_factory=set)
+    """All of them."""
+    is_gone: bool = False
+    """It took none for so long that nobody has to wait for it any more."""
+
+    def begins(self, case: str) -> None:
+        with self._lock:
+            self._running.add(case)
+
+    def ends(self, case: str) -> None:
+        with self._lock:
+            self._running.discard(case)
+
+    def is_there(self, taken: bool) -> None:
+        """Hear whether the server took a connection."""
+        with self._lock:
+            if not taken and not self._is_away:
+                self._absences.append(", ".join(sorted(self._running)))
+                self._disturbed |= self._running
+            self._is_away = not taken
 
     def look_at(
         self, case: str, exchange: Exchange, fields: Sequence[Field], response: Response
@@ -98,6 +122,18 @@ class Log:
             if readable is not None:
                 self._cross_origin.append(readable)
 
+    def disturbed(self) -> set[str]:
+        """The cases that ran when the server took no connection."""
+        return set(self._disturbed)
+
+    def forget(self, cases: Set[str]) -> None:
+        """Forget what was found in these cases: they are run again."""
+        self._absences.clear()
+        self._disturbed.clear()
+        self._cross_origin = [it for it in self._cross_origin if it.case not in cases]
+        for row, found in self._found.items():
+            self._found[row] = [it for it in found if it[0] not in cases]
+
     def results(self) -> Iterator[Result]:
         """The rows, each with its first findings and how many there were."""
         looked_at = {row.id: self._looked_at for row in ROWS}
@@ -105,8 +141,6 @@ class Log:
         looked_at["CORE-GEN-5"] = sum(it.status >= 400 for it in self._cross_origin)
         for row in ROWS:
             result = Result(row)
-            if not self._looked_at:
-                result.skipped = "no response was looked at"
             found = faults if row.id == "CORE-GEN-5" else self._found.get(row.id, [])
             for case, text, exchange in found[:_SHOWN]:
                 result.findings.append(Finding(row.level, f"{case}: {text}", len(result.exchanges)))
@@ -118,6 +152,11 @@ class Log:
                 result.notes.append(f"{looked_at[row.id]} responses were looked at.")
             else:
                 result.skipped = "there was no such response among those of the selected rows"
+            if row.id == "CORE-GEN-4":
+                result.findings += [
+                    Finding(row.level, f"it took no connections while {cases} ran: did it crash?")
+                    for cases in self._absences
+                ]
             yield result
 
 
@@ -143,13 +182,11 @@ def _faults(
             if name in response:
                 # RFC 9110 8.6 and RFC 9112 6.1.
                 yield "CORE-GEN-3", f"204 with {name}: {response.get(name)}"
-    if response.excess and (exchange.method == "HEAD" or response.status in _WITHOUT_BODY):
+    bodiless = exchange.method == "HEAD" or response.status in _WITHOUT_BODY
+    if bodiless and response.excess and not response.excess.startswith(b"HTTP/1."):
         # RFC 9112 6.3: such a response ends with its head; the next one would begin in the bytes.
         what = f"{response.status} to {exchange.method}"
         yield "CORE-GEN-3", f"{what} was followed by {shown(response.excess)}"
-    bodiless = exchange.method == "HEAD" or response.status == 204
-    if bodiless and response.excess and not response.excess.startswith(b"HTTP/1."):
-        yield "CORE-GEN-3", f"{len(response.excess)} bytes behind a response that has no body"
     if response.status >= 500 and response.status not in _MEANT:
         yield "CORE-GEN-4", f"{exchange.method} was answered {response.status}"
 

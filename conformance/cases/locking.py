@@ -148,7 +148,8 @@ def answer_to_the_one_that_lost(trial: Trial) -> None:
         if offset is None:
             trial.skip("HEAD tells no offset while another request is there (LOCK-01)")
             return
-        answer = _patient(trial, upload, "PATCH", offset, _CONTENT[offset:])
+        # Not to the end: a finished upload is another reason to refuse what comes late.
+        answer = _patient(trial, upload, "PATCH", offset, b"ab")
         if not 200 <= answer.status < 300:
             trial.skip(f"no request takes the place of another one here: {answer.status}")
         if not old.answered(_PAUSE):
@@ -174,8 +175,8 @@ def answer_to_the_one_that_lost(trial: Trial) -> None:
 def locks_of_clients_that_are_gone(trial: Trial) -> None:
     """Who has lost a client lets the next one go on soon; a silent one, after its time-out."""
     leaving = (
-        ("closed the connection", Connection.close, _WAIT),
-        ("reset the connection", Connection.reset, _WAIT),
+        ("closed the connection", Connection.close, min(_WAIT, trial.options.stall)),
+        ("reset the connection", Connection.reset, min(_WAIT, trial.options.stall)),
         ("fell silent", _fall_silent, trial.options.stall),
     )
     with ExitStack() as stack:
