@@ -20,11 +20,11 @@ from typing import IO, NoReturn
 import conformance
 from conformance import generic
 from conformance.model import Report, Result, Row, Strictness, Verdict
+from conformance.options import Options
 from conformance.registry import Case, cases, selected
 from conformance.reports import data, junit, markdown, page, text
 from conformance.reports.summary import plain
 from conformance.run import Unreachable, look, run
-from conformance.trial import Options
 from conformance.untested import UNTESTED
 from conformance.wire import Address
 
@@ -254,19 +254,19 @@ class _Progress:
         self._verbose = verbose
         self._out = out
         self._over = sys.stderr if sys.stderr.isatty() else None
-        self._done: list[Verdict] = []
+        self._done: dict[str, Verdict] = {}
         self._lock = threading.Lock()
 
     def told(self, result: Result) -> None:
         """Called by whichever thread has run the case."""
         verdict = result.verdict(self._strictness)
         with self._lock:
-            self._done.append(verdict)
+            self._done[result.row.id] = verdict
             self.clear()
             if self._verbose:
                 self._out.write(text.line(result, verdict, colour=_colours(self._out)) + "\n")
             if self._over is not None:
-                bad = sum(done.is_bad for done in self._done)
+                bad = sum(done.is_bad for done in self._done.values())
                 failed = f", {bad} failed" if bad else ""
                 self._over.write(f"{len(self._done)} of {self._count} rows{failed}")
                 self._over.flush()

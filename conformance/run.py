@@ -1,7 +1,8 @@
 """A run: what the server says of itself first, then every case, several at a time.
 
 A case never disturbs another: each makes its own uploads. Whatever a case raises ends only that
-case. The order of the report is that of the rows, not of the clock.
+case. The order of the report is that of the rows, not of the clock. A server that crashes and is
+started again disturbs whatever runs at that moment: those cases are repeated alone.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import replace
 
 from conformance import generic
 from conformance.model import Facts, Finding, Level, Report, Result, Row, Strictness
+from conformance.options import Options
 from conformance.redaction import redact
 from conformance.registry import Case
-from conformance.trial import Blocked, Options, Skip, Stop, Trial
+from conformance.trial import Blocked, Skip, Stop, Trial
 from conformance.wire import NoResponse, Response
 
 _LIMIT = re.compile(r"[0-9]{1,30}", re.ASCII)
@@ -32,10 +34,11 @@ def look(url: str, options: Options) -> Facts:
     :raises Unreachable: nobody answers, or not in tus
     :raises ValueError: `url` is no http(s) URL
     """
-    trial = _trial(Row("CORE-07", Level.MUST, "", ""), Facts(url=url), options, generic.Log())
+    log = generic.Log(is_gone=True)  # there is nothing to wait for yet
+    trial = _trial(Row("CORE-07", Level.MUST, "", ""), Facts(url=url), options, log)
     try:
         answer = trial.request("OPTIONS", tus=None)
-    except NoResponse as error:
+    except (NoResponse, Blocked) as error:
         raise Unreachable(f"{url}: {error}") from error
     if "tus-version" not in answer and "tus-resumable" not in answer:
         raise Unreachable(
@@ -98,7 +101,9 @@ def run(
         result.skipped = case.inapplicable(facts.extensions)
         if not result.skipped:
             at = time.monotonic()
+            log.begins(case.row.id)
             _carry_out(case, trial)
+            log.ends(case.row.id)
             result.seconds = time.monotonic() - at
             left.append(trial.remove_created())
         redact(result, options.headers)
@@ -114,6 +119,7 @@ def run(
             # Those that run still remove what they have made.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    results = _again(cases, results, one, log)
     generals = [result for result in log.results() if wanted(result.row.id)]
     for result in generals:
         redact(result, options.headers)
@@ -126,6 +132,20 @@ def run(
         seconds=time.monotonic() - began,
         left=sum(left),
     )
+
+
+def _again(
+    cases: Sequence[Case], results: list[Result], one: Callable[[Case], Result], log: generic.Log
+) -> list[Result]:
+    """Repeat the cases that were disturbed by a crash, one by one: most are innocent of it."""
+    disturbed = log.disturbed()
+    if not disturbed or log.is_gone:
+        return results
+    log.forget(disturbed)
+    return [
+        one(case) if case.row.id in disturbed and not log.is_gone else result
+        for case, result in zip(cases, results, strict=True)
+    ]
 
 
 def _speed(case: Case) -> bool:
@@ -143,7 +163,10 @@ def _carry_out(case: Case, trial: Trial) -> None:
     except Stop:
         pass
     except Skip as skip:
-        result.skipped = str(skip)
+        if result.findings:
+            result.notes.append(f"The rest was left out: {skip}.")
+        else:
+            result.skipped = str(skip)
     except Blocked as blocked:
         result.blocked = str(blocked)
     except NoResponse as error:

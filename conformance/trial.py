@@ -12,7 +12,6 @@ headers the user asked for.
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,17 @@ from typing import NoReturn
 
 from conformance import generic
 from conformance.model import Exchange, Facts, Finding, Level, Result, Row
-from conformance.wire import Address, Connection, Field, NoResponse, Response, chunk, last_chunk
+from conformance.options import Options
+from conformance.wire import (
+    Address,
+    Connection,
+    Field,
+    NoResponse,
+    Refused,
+    Response,
+    chunk,
+    last_chunk,
+)
 from conformance.wire import resolve as _resolve
 
 VERSION = "1.0.0"
@@ -39,35 +48,6 @@ class Blocked(Exception):
 
 class Skip(Exception):
     """The row does not apply to this server."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the user says of the server and of the run."""
-
-    headers: tuple[tuple[str, str], ...] = ()
-    """Sent with every request but preflights."""
-    timeout: float = 10.0
-    """Seconds to wait for a response."""
-    stall: float = 75.0
-    """Seconds that a server may take to give up a client that sends nothing more."""
-    expiry: float | None = None
-    """After so many seconds unfinished uploads of this server expire; None if not known."""
-    origin: str = "https://app.example"
-    """The page that a browser would be on."""
-    finished_gone: bool = False
-    """The server takes finished uploads away: HEAD need not find them."""
-    verify_tls: bool = True
-
-    def tls(self, address: Address) -> ssl.SSLContext | None:
-        """How to speak TLS to this address; None if it is plain."""
-        if address.scheme != "https":
-            return None
-        context = ssl.create_default_context()
-        if not self.verify_tls:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +161,27 @@ class Trial:
     def connect(self, url: str | None = None, *, timeout: float | None = None) -> Connection:
         """A connection of its own, to the host of `url` (or of the endpoint)."""
         address = Address.of(url or self.endpoint)
-        return Connection(
-            address,
-            self.exchanges,
-            timeout or self.options.timeout,
-            self.options.tls(address),
-            self._heard,
-        )
+        end = time.monotonic() + self.options.restart
+        while True:
+            try:
+                connection = Connection(
+                    address,
+                    self.exchanges,
+                    timeout or self.options.timeout,
+                    self.options.tls(address),
+                    self._heard,
+                )
+            except Refused as error:
+                if address.authority != Address.of(self.endpoint).authority:
+                    raise
+                self.general.is_there(False)
+                self.general.is_gone |= time.monotonic() >= end
+                if self.general.is_gone:
+                    raise Blocked(f"the server is not there: {error}") from error
+                time.sleep(0.1)
+            else:
+                self.general.is_there(True)
+                return connection
 
     def fields(self, headers: Iterable[Field] = (), *, tus: str | None = VERSION) -> list[Field]:
         """Request fields: Tus-Resumable (unless `tus` is None), the user's, and `headers`."""
@@ -307,9 +301,9 @@ class Trial:
         other = re.sub(r"[A-Za-z0-9]", lambda it: "1" if it[0] == "0" else "0", last[-8:])
         return Upload(self, f"{head}{sep}{last[:-8]}{other}{url[len(url.rstrip('/')) :]}")
 
-    def poll(self, true: Callable[[], bool], seconds: float = 10.0) -> bool:
-        """Wait until something is true; whether it became so in time."""
-        end = time.monotonic() + seconds
+    def poll(self, true: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait until something is true; whether it became so in time (that of a response)."""
+        end = time.monotonic() + (self.options.timeout if seconds is None else seconds)
         while not true():
             if time.monotonic() > end:
                 return False

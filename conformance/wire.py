@@ -30,10 +30,16 @@ Field = tuple[str, str | bytes]
 _PIECE = 1 << 18
 _SHOWN = 400
 """Bytes of a body that a report shows."""
+_SHOWN_HEX = 24
+_READABLE = {*range(0x20, 0x7F), *b"\r\n\t"}
 
 
 class NoResponse(Exception):
     """The response did not come, or was none."""
+
+
+class Refused(NoResponse):
+    """Nobody takes the connection."""
 
 
 class _Closed(NoResponse):
@@ -111,7 +117,8 @@ class Connection:
     ) -> None:
         """Connect. What is said is added to `exchanges`, and `heard` is told each response.
 
-        :raises NoResponse: nobody listens there
+        :raises Refused: nobody listens there
+        :raises NoResponse: somebody does, but not in TLS as it should be
         """
         self._address = address
         self._exchanges = exchanges
@@ -131,7 +138,7 @@ class Connection:
         try:
             self.socket = socket.create_connection((address.host, address.port), timeout)
         except OSError as error:
-            raise NoResponse(f"cannot connect to {address.authority}: {error}") from error
+            raise Refused(f"cannot connect to {address.authority}: {error}") from error
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             plain = self.socket
@@ -170,7 +177,7 @@ class Connection:
         for name, value in pairs:
             text = value if isinstance(value, bytes) else value.encode()
             head += b"%b: %b\r\n" % (name.encode(), text)
-        exchange = Exchange(head.decode("latin-1").rstrip(), method, target)
+        exchange = Exchange(head.decode("latin-1").replace("\r\n", "\n").rstrip(), method, target)
         self._exchanges.append(exchange)
         self._asked.append((exchange, pairs))
         if first:
@@ -409,7 +416,10 @@ def last_chunk(trailers: Iterable[Field] = ()) -> bytes:
 
 def shown(data: bytes | bytearray) -> str:
     """Bytes for a reader: how many, and the beginning."""
-    text = data[:_SHOWN].decode("latin-1")
+    beginning = data[:_SHOWN]
+    if sum(byte in _READABLE for byte in beginning) * 4 < len(beginning) * 3:
+        return f"{len(data)} bytes: {data[:_SHOWN_HEX].hex(' ')} …"
+    text = beginning.decode("latin-1")
     printable = "".join(c if c.isprintable() or c in "\r\n\t" else "." for c in text)
     more = " …" if len(data) > _SHOWN else ""
     return f"{len(data)} bytes: {printable}{more}"

@@ -262,7 +262,7 @@ def _exchange(exchange: Exchange, index: int, findings: Sequence[int], *, opened
     bad = " shows" if findings else ""
     answer = [tag("pre", {"class": "interim"}, interim) for interim in exchange.interim]
     if exchange.response:
-        answer.append(tag("pre", None, exchange.response))
+        answer.append(_head(exchange.response))
     if exchange.body:
         answer.append(tag("pre", {"class": "body"}, exchange.body))
     if exchange.problem:
@@ -285,12 +285,22 @@ def _exchange(exchange: Exchange, index: int, findings: Sequence[int], *, opened
                 "div",
                 None,
                 tag("h4", None, "Sent"),
-                tag("pre", None, exchange.request),
+                _head(exchange.request),
                 tag("ul", {"class": "sent"}, *sent) if sent else "",
             ),
             tag("div", None, tag("h4", None, "Came back"), *answer),
         ),
     )
+
+
+def _head(head: str) -> Markup:
+    """A request or response head, in which what tus speaks of stands out."""
+    first, *fields = head.split("\n")
+    lines = [tag("b", None, first)]
+    for field in fields:
+        matters = field.lower().startswith(("tus-", "upload-", "location:", "x-http-method"))
+        lines.append(tag("b" if matters else "span", None, f"\n{field}"))
+    return tag("pre", {"class": "head"}, *lines)
 
 
 def _passed(report: Report) -> Markup:

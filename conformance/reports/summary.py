@@ -133,7 +133,7 @@ def gist(exchange: Exchange) -> str:
     answer = str(exchange.status) if exchange.status is not None else "no answer"
     lines = exchange.response.splitlines()[1:]
     told = [line for line in lines if line.lower().startswith(("upload-offset:", "location:"))]
-    return f"{exchange.method} {exchange.target} -> {'; '.join([answer, *told])}"
+    return f"{exchange.method} {exchange.target} → {'; '.join([answer, *told])}"
 
 
 def plain(text: str) -> str:

@@ -17,9 +17,9 @@ import pytest
 
 from conformance.generic import ROWS as GENERAL
 from conformance.model import Level, Result, Strictness, Verdict
+from conformance.options import Options
 from conformance.registry import cases
 from conformance.run import look, run
-from conformance.trial import Options
 from tests.conformance import broken_around, broken_core, broken_creation, broken_extensions
 from tests.conformance.broken import App, Broken, Receive, Send
 from tests.server.serving import served
@@ -34,7 +34,7 @@ BROKEN: tuple[Broken, ...] = (
 )
 
 USUAL = {"body_timeout": "2s", "lock_timeout": "5s", "max_size": "1GiB", "durability": "os"}
-OPTIONS = Options(timeout=10, stall=4)
+OPTIONS = Options(timeout=3, stall=4)
 
 
 class Site:
