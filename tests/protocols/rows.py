@@ -37,7 +37,7 @@ TINY = Offer(max_size=10)
 AT_MOST_TEN = Limits(max_size=10)
 CHECKS = Offer(algorithms={"sha1": 20, "crc32": 4})
 TRAILS = Offer(algorithms=CHECKS.algorithms, checksum_trailer=True)
-KEEPS = Offer(termination=False, downloads=False, expiration=False)
+KEEPS = Offer(termination=False, downloads=False, expiration=False, concatenation=False)
 
 
 @dataclass(frozen=True)

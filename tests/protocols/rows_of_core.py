@@ -25,7 +25,10 @@ from tests.protocols.rows import (
 )
 from tests.protocols.scenes import ID, OOS, Chunked
 
-ALL = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
+ALL = (
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,"
+    "concatenation,concatenation-unfinished"
+)
 FEWEST = "creation,creation-with-upload,creation-defer-length"
 OVERRIDE = "X-HTTP-Method-Override"
 AT_UPLOAD = {"Allow": "HEAD, PATCH, DELETE, GET, OPTIONS"}

@@ -6,7 +6,6 @@ from tests.protocols.rows import (
     AT_MOST_TEN,
     DEFERRED,
     DEFERRED_HALF,
-    DELETE,
     FULL,
     HALF,
     HEAD,
@@ -84,14 +83,6 @@ WITH_UPLOAD = [
     Row("CWU-14", create("Upload-Offset: 0"), 201, NEW, offset=0),
     Row("CWU-14 other", create("Upload-Offset: 1"), 400),
     Row("CWU-14 malformed", create("Upload-Offset: x"), 400),
-    *(
-        Row(f"CONC-01 {value!r} {len(request)}", (*request, f"Upload-Concat:{value}"), 400,
-            {"Location": None})
-        for value in ("partial", f"final;/files/{ID}", "", "junk")
-        for request in ((POST,), create())
-    ),
-    Row("CONC-25 HEAD", (HEAD, "Upload-Concat: partial"), 200, NONE, HALF),
-    Row("CONC-25 DELETE", (DELETE, "Upload-Concat: partial"), 204, NONE, HALF),
 ]
 
 METADATA = [

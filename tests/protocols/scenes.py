@@ -14,8 +14,17 @@ from tusjumbo.protocols import tus
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
 from tusjumbo.protocols.refusals import refuse
-from tusjumbo.sessions import rules
-from tusjumbo.sessions.commands import Action, Append, Command, Create, Inspect, Terminate
+from tusjumbo.sessions import joining, rules
+from tusjumbo.sessions.commands import (
+    Action,
+    Append,
+    Command,
+    Create,
+    Finish,
+    Inspect,
+    Join,
+    Terminate,
+)
 from tusjumbo.sessions.outcomes import Appended, Created, Inspected, Terminated
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
@@ -49,7 +58,8 @@ def head(line: str, *lines: str, body: Body = 0, version: str | None = "1.0.0") 
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, _, value in (each.partition(":") for each in lines)
     ]
-    return RequestHead(method, path, Fields(raw), None if isinstance(body, Chunked) else body)
+    announced = None if isinstance(body, Chunked) else body
+    return RequestHead(method, path, Fields(raw), announced, "/files")
 
 
 def upload(
@@ -112,6 +122,8 @@ def _perform(
             return Created(session)
         first = Append(id=ID, at=0, content=command.content)
         return Created(_append(session, first, size, limits))
+    if isinstance(command, Join):
+        return Created(_joined(command, before, limits))
     if before is None or before.id != command.id:
         raise UploadNotFound(command.id)
     match command:
@@ -123,6 +135,18 @@ def _perform(
             return Terminated(before.id)
         case _:
             raise AssertionError(command)
+
+
+def _joined(command: Join, before: UploadSession | None, limits: rules.Limits) -> UploadSession:
+    found = {} if before is None else {before.id: before}
+    session = joining.joined(command, "jumbo_final", found, NOW, limits)
+    parts = joining.parts_of(session, found, NOW, limits)
+    length = joining.length_of(parts)
+    if length is None or not joining.is_ready(parts):
+        return session
+    whole = rules.Part(0, length, length, Finish.WHEN_FULL)
+    sealed = rules.committed(session, whole, NOW, limits)
+    return rules.done(sealed, Receipt("completed/file"), NOW)
 
 
 def _append(

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tusjumbo.errors import MalformedRequest
 from tusjumbo.protocols.fields import (
     CHECKSUM,
+    CONCAT,
     DATE,
     DEFERRED,
     INTEGER,
@@ -19,6 +21,7 @@ from tusjumbo.protocols.fields import (
     METADATA,
     METHOD,
     Grammar,
+    path_of,
     printable,
 )
 from tusjumbo.protocols.messages import Fields
@@ -34,6 +37,7 @@ NAMES: dict[int, str] = {
     id(DATE): "date",
     id(METADATA): "metadata",
     id(CHECKSUM): "checksum",
+    id(CONCAT): "concat",
 }
 GRAMMARS: tuple[Grammar[Any], ...] = (
     INTEGER,
@@ -43,6 +47,7 @@ GRAMMARS: tuple[Grammar[Any], ...] = (
     DATE,
     METADATA,
     CHECKSUM,
+    CONCAT,
 )
 
 # Spelled exactly so, in both directions.
@@ -63,6 +68,10 @@ BOTH_WAYS: tuple[tuple[Grammar[Any], object, str], ...] = (
     (CHECKSUM, Digest("sha1", HELLO), "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="),
     (CHECKSUM, Digest("crc32", b"\xcb\xf4\x39\x26"), "crc32 y/Q5Jg=="),
     (CHECKSUM, Digest("!-+.9@[`~", b"\0"), "!-+.9@[`~ AA=="),
+    (CONCAT, (), "partial"),
+    (CONCAT, ("/files/a",), "final;/files/a"),
+    (CONCAT, ("/files/a", "http://h/b?c#d", "e"), "final;/files/a http://h/b?c#d e"),
+    (CONCAT, (";",), "final;;"),
     (METADATA, {}, ""),
     (METADATA, {"is_confidential": b""}, "is_confidential"),
     (METADATA, {"filename": b"world"}, "filename d29ybGQ="),
@@ -90,6 +99,7 @@ READ_ONLY: tuple[tuple[Grammar[Any], str, object], ...] = (
     (MEDIA_TYPE, OOS + '; a="b;c\\"d\xe4"', OOS),
     # RFC 4648 3.5, as below: not the canonical y/Q5Jg==.
     (CHECKSUM, "crc32 y/Q5Jh==", Digest("crc32", b"\xcb\xf4\x39\x26")),
+    (CONCAT, "final; a b", ("a", "b")),
     (METADATA, "k Zm9v, l YmFy", {"k": b"foo", "l": b"bar"}),
     (METADATA, "k Zm9v \t,\t l YmFy", {"k": b"foo", "l": b"bar"}),
     (METADATA, "k ", {"k": b""}),
@@ -129,6 +139,12 @@ JUNK: tuple[tuple[Grammar[Any], str], ...] = (
     ),
     *((CHECKSUM, text) for text in ("SHA1 Zm9v", "shA1 Zm9v", "a,b Zm9v", "sh\xe41 Zm9v")),
     *((CHECKSUM, text) for text in ("sha1 Zm9v,sha1 Zm9v", "sha1 Zm9v;a", "sha1=Zm9v")),
+    *((CONCAT, text) for text in ("", "final", "final;", "final; ", "partial;", "partial;x")),
+    *((CONCAT, text) for text in ("Partial", "Final;a", "final,a", "final ;a", " final;a")),
+    *(
+        (CONCAT, text)
+        for text in ("final;  a", "final;a ", "final;a  b", "final;a\tb", "final;\xe4")
+    ),
     *((METADATA, text) for text in ("a !!!!", "a Zm9", "a Zm9v=", "a _-8=", "a =", "a ====")),
     *((METADATA, text) for text in ("a Zm9v,a YmFy", "a,a", "a Zm9v,", ",a Zm9v", ",", ",,")),
     *(
@@ -197,6 +213,7 @@ def test_a_control_character_anywhere_is_malformed(
         (MEDIA_TYPE, "a/b;c=d"),
         *((CHECKSUM, Digest(name, b"x")) for name in ("", "SHA1", "a b", "a,b", "a\n", "\xe4")),
         (CHECKSUM, Digest("sha1", b"")),
+        *((CONCAT, urls) for urls in (("",), ("a b",), ("a", ""), ("\xe4",), ("a\n",))),
         *((METADATA, {key: b""}) for key in ("", "a b", "a,b", "a\n", "\0", "\x7f", "\u20ac")),
     ],
     ids=_id,
@@ -249,6 +266,8 @@ def test_several_lines_are_one_value_only_if_they_are_equal() -> None:
         (MEDIA_TYPE, "a" * 200_000),
         (CHECKSUM, "a" * 200_000),
         (CHECKSUM, "a " + "Zm9v" * 100_000 + "!"),
+        (CONCAT, "final;" + "a " * 100_000 + " "),
+        (CONCAT, "final;" + "a" * 200_000 + "\0"),
         (METADATA, "a " + "Zm9v" * 100_000 + "!"),
         (METADATA, "a" + " " * 200_000 + "b"),
         (METADATA, ",".join(f"k{n} Zm9v" for n in range(50_000)) + ",k0"),
@@ -297,6 +316,65 @@ def test_checksums_round_trip(algorithm: str, value: bytes) -> None:
     text = CHECKSUM.write(Digest(algorithm, value))
     assert text == f"{algorithm} {base64.b64encode(value).decode()}"
     assert CHECKSUM.read(text) == Digest(algorithm, value)
+
+
+@given(st.lists(st.text([chr(n) for n in range(33, 127)], min_size=1)).map(tuple))
+def test_lists_of_parts_round_trip(references: tuple[str, ...]) -> None:
+    assert CONCAT.read(CONCAT.write(references)) == references
+
+
+# RFC 3986 5.4, with http for its own scheme and without what leads elsewhere.
+@pytest.mark.parametrize(
+    ("reference", "path"),
+    [
+        ("g", "/b/c/g"),
+        ("./g", "/b/c/g"),
+        ("g/", "/b/c/g/"),
+        ("/g", "/g"),
+        ("g?y", "/b/c/g"),
+        ("g#s", "/b/c/g"),
+        (";x", "/b/c/;x"),
+        ("", "/b/c/"),
+        (".", "/b/c/"),
+        ("./", "/b/c/"),
+        ("..", "/b/"),
+        ("../", "/b/"),
+        ("../g", "/b/g"),
+        ("../..", "/"),
+        ("../../g", "/g"),
+        ("../../../g", "/g"),
+        ("../../../../g", "/g"),
+        ("/./g", "/g"),
+        ("/../g", "/g"),
+        ("g.", "/b/c/g."),
+        ("..g", "/b/c/..g"),
+        ("./../g", "/b/g"),
+        ("./g/.", "/b/c/g/"),
+        ("g/./h", "/b/c/g/h"),
+        ("g/../h", "/b/c/h"),
+        ("g;x=1/../y", "/b/c/y"),
+        ("g?y/../x", "/b/c/g"),
+        ("g#s/../x", "/b/c/g"),
+        ("http://a/g", "/g"),
+        ("//g/h", "/h"),
+        ("//g", None),
+        ("g:h", None),
+        ("http:g", None),
+        ("file:///g", None),
+        ("./g:h", "/b/c/g:h"),
+        ("%67%2E%zz%", "/b/c/g.%zz%"),
+    ],
+)
+def test_a_reference_leads_to_a_path(reference: str, path: str | None) -> None:
+    assert path_of(reference, "/b/c") == path
+
+
+@given(st.text([chr(n) for n in range(33, 127) if chr(n) != ";"]))  # urljoin knows params
+def test_a_reference_leads_where_the_standard_library_says(reference: str) -> None:
+    path = path_of(reference, "/b/c")
+    if path is not None and "%" not in reference and "//" not in reference:
+        url = urlsplit(urljoin("http://host/b/c/", reference))
+        assert path == url.path
 
 
 @given(st.integers(0, 253402300799))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -11,9 +13,10 @@ from tusjumbo.protocols import tus
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead
 from tusjumbo.protocols.refusals import refuse
-from tusjumbo.sessions import ids, rules
-from tusjumbo.sessions.commands import Action, Append, Create, Fetch, Inspect, Terminate
+from tusjumbo.sessions import ids, joining, rules
+from tusjumbo.sessions.commands import Action, Append, Create, Fetch, Inspect, Join, Terminate
 from tusjumbo.sessions.outcomes import Created, Inspected
+from tusjumbo.sessions.session import Kind
 
 NAMES = [
     b"Tus-Resumable",
@@ -40,7 +43,10 @@ LIKELY = [
     b"application/offset+octet-stream",
     b"a Zm9v,b",
     b"a Zm9v,a",
+    b"partial",
     b"final;/files/a",
+    b"final; b http://x/files/b?c",
+    b"final;" + b"/files/a " * 10_000 + b"a",
     b"\r\nSet-Cookie: a=b",
     b"a\r\nb Zm9v",
     b"\xff\x00",
@@ -68,6 +74,7 @@ HEADS = st.builds(
     st.one_of(st.sampled_from(PATHS), st.text(), st.text().map("/{}".format)),
     _lines.map(Fields),
     st.one_of(st.none(), st.just(0), st.integers(0, 2**70)),
+    st.sampled_from(["", "/files", "/a%20b"]),
 )
 OFFERS = st.builds(
     Offer,
@@ -75,6 +82,7 @@ OFFERS = st.builds(
     downloads=st.booleans(),
     termination=st.booleans(),
     expiration=st.booleans(),
+    concatenation=st.booleans(),
 )
 
 
@@ -102,6 +110,8 @@ def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> N
     match command:
         case Create():
             _created(command, head, offer)
+        case Join():
+            _joined(command, head, offer)
         case Append():
             assert 0 <= command.at < 2**63
             assert command.declares is None or 0 <= command.declares < 2**63
@@ -116,7 +126,9 @@ def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> N
 
 def _created(command: Create, head: RequestHead, offer: Offer) -> None:
     assert head.announced in (0, None) or command.content is not None
-    assert "upload-concat" not in head.fields
+    assert head.fields.joined("upload-concat") == (
+        "partial" if command.kind is Kind.PARTIAL else None
+    )
     try:
         session = rules.opened(command, ID, NOW, LIMITS)
     except TusJumboError as error:
@@ -128,6 +140,18 @@ def _created(command: Create, head: RequestHead, offer: Offer) -> None:
     assert values(inspected).get("Upload-Metadata") == (
         head.fields.joined("upload-metadata") or None
     )
+
+
+def _joined(command: Join, head: RequestHead, offer: Offer) -> None:
+    assert "upload-length" not in head.fields
+    assert not head.announced
+    assert all(map(ids.is_valid, command.parts))
+    parts = {each: replace(upload(5), id=each, kind=Kind.PARTIAL) for each in command.parts}
+    session = joining.joined(command, ID, parts, NOW, LIMITS)
+    check_any(tus.encode(Created(session), offer, "/files/{}".format))
+    inspected = tus.encode(Inspected(session), offer, "/files/{}".format)
+    check_any(inspected)
+    assert values(inspected)["Upload-Concat"] == head.fields.one("upload-concat")
 
 
 @given(

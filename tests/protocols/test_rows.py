@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.protocols import rows_of_checksum, rows_of_core, rows_of_creation
+from tests.protocols import rows_of_checksum, rows_of_concatenation, rows_of_core, rows_of_creation
 from tests.protocols.rows import HEAD, NEW, Row, metadata
 from tests.protocols.scenes import ID, Chunked, answer, check_any, head, values
 from tusjumbo.errors import (
     DigestMismatch,
     HandedOver,
     TusJumboError,
+    UploadIsPartial,
     UploadLocked,
     UploadNotFound,
     UploadUnfinished,
@@ -23,7 +24,12 @@ from tusjumbo.protocols.messages import Intent
 from tusjumbo.protocols.refusals import refuse
 from tusjumbo.sessions.commands import Action
 
-ROWS = (*rows_of_core.ROWS, *rows_of_creation.ROWS, *rows_of_checksum.ROWS)
+ROWS = (
+    *rows_of_core.ROWS,
+    *rows_of_creation.ROWS,
+    *rows_of_checksum.ROWS,
+    *rows_of_concatenation.ROWS,
+)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
@@ -115,6 +121,7 @@ def test_metadata_row(lines: list[str], pairs: dict[str, bytes], echo: str | Non
         pytest.param(HandedOver(ID), Action.APPEND, 423, True, id="LOCK-04"),
         pytest.param(DigestMismatch(ID, "sha1"), Action.APPEND, 460, False, id="CSUM-04"),
         pytest.param(UploadUnfinished(ID, 5, 10), Action.FETCH, 409, False, id="AMB-31"),
+        pytest.param(UploadIsPartial(ID), Action.FETCH, 409, False, id="CONC-17"),
     ],
 )
 def test_row_of_another_room(
