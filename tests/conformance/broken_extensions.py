@@ -40,17 +40,17 @@ _PAST = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 def _forgets_finished(app: App) -> App:
     """What is finished expires too."""
-    finished: dict[str, float] = {}
+    written: dict[str, float] = {}
 
     async def broken(scope: Any, receive: Receive, send: Send) -> None:
-        path = Request.of(scope).path
+        request = Request.of(scope)
         answer = await ask(app, scope, receive)
         if answer is None:
             return
-        offset = answer.get("upload-offset")
-        if offset and offset == answer.get("upload-length"):
-            finished.setdefault(path, time.monotonic())
-        if path in finished and time.monotonic() > finished[path] + 1.5:
+        if request.verb == "PATCH":
+            written[request.path] = time.monotonic()
+        age = time.monotonic() - written.get(request.path, time.monotonic())
+        if answer.get("upload-length") and age > 2:
             answer = Answer([("tus-resumable", "1.0.0")], 410)
         await answer.send(send)
 
