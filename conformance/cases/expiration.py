@@ -236,6 +236,8 @@ def finished_uploads_stay(trial: Trial) -> None:
     upload = trial.create(5)
     answer = upload.patch(0, b"hello")
     trial.assume(answer.status < 300, f"the upload was not finished: {answer.status}")
+    state = upload.state()
+    trial.assume(_found(state), f"the finished upload is not there: {state}")
     trial.wait(expiry + 3)
     state = upload.state()
     # tus lets servers remove unfinished uploads, and is silent on others. To remove one that is
