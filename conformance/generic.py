@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -53,6 +54,9 @@ _BY_TUS = {200, 201, 204, 400, 403, 404, 409, 410, 412, 413, 415, 423, 460, 500}
 _MEANT = {501, 503, 507}
 """5xx that say something on purpose."""
 _SHOWN = 5
+"""Findings that are told: one of a kind."""
+_NAMED = 8
+"""Cases of theirs that are named."""
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _WITHOUT_BODY = {204, 304}
 _ODD_TARGET = re.compile(r"\.\.|//|%|\\|.{1025}", re.ASCII)
@@ -142,12 +146,17 @@ class Log:
         for row in ROWS:
             result = Result(row)
             found = faults if row.id == "CORE-GEN-5" else self._found.get(row.id, [])
-            for case, text, exchange in found[:_SHOWN]:
-                result.findings.append(Finding(row.level, f"{case}: {text}", len(result.exchanges)))
+            counts = Counter(text for _, text, _ in found)
+            for said, count in list(counts.items())[:_SHOWN]:
+                case, text, exchange = next(it for it in found if it[1] == said)
+                more = f" (and {count - 1} more like it)" if count > 1 else ""
+                index = len(result.exchanges)
+                result.findings.append(Finding(row.level, f"{case}: {text}{more}", index))
                 result.exchanges.append(exchange)
-            if len(found) > _SHOWN:
-                cases = sorted({case for case, _, _ in found})
-                result.notes.append(f"{len(found)} responses in all, of {', '.join(cases)}.")
+            cases = sorted({case for case, _, _ in found})
+            if len(cases) > 1:
+                others = ", and others" if len(cases) > _NAMED else ""
+                result.notes.append(f"Found in {', '.join(cases[:_NAMED])}{others}.")
             if looked_at[row.id]:
                 result.notes.append(f"{looked_at[row.id]} responses were looked at.")
             else:

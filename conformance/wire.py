@@ -418,9 +418,10 @@ def shown(data: bytes | bytearray) -> str:
     """Bytes for a reader: how many, and the beginning."""
     beginning = data[:_SHOWN]
     if sum(byte in _READABLE for byte in beginning) * 4 < len(beginning) * 3:
-        return f"{len(data)} bytes: {data[:_SHOWN_HEX].hex(' ')} …"
-    text = beginning.decode("latin-1")
-    printable = "".join(c if c.isprintable() or c in "\r\n\t" else "." for c in text)
+        more = " …" if len(data) > _SHOWN_HEX else ""
+        return f"{len(data)} bytes: {data[:_SHOWN_HEX].hex(' ')}{more}"
+    text = beginning.decode("latin-1").replace("\r\n", "\n")
+    printable = "".join(c if c.isprintable() or c in "\n\t" else "." for c in text)
     more = " …" if len(data) > _SHOWN else ""
     return f"{len(data)} bytes: {printable}{more}"
 
