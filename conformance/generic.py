@@ -57,9 +57,9 @@ _SHOWN = 5
 """Findings that are told: one of a kind."""
 _NAMED = 8
 """Cases of theirs that are named."""
-_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_DIGITS = re.compile("[0-9]+")
 _WITHOUT_BODY = {204, 304}
-_ODD_TARGET = re.compile(r"\.\.|//|%|\\|.{1025}", re.ASCII)
+_ODD_TARGET = re.compile(r"\.\.|//|%|\\|.{1025}")
 """A path that whatever routes requests may refuse, or take for another one (HEAD-09)."""
 _CORS_FIELDS = (
     "access-control-allow-origin",

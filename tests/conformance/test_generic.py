@@ -52,6 +52,10 @@ _FAULTS = {
     "no version on 460": ("CORE-GEN-1", seen("PATCH", 460, {})),
     "another version": ("CORE-GEN-1", seen("HEAD", 200, {"tus-resumable": "1.0"})),
     "an offset with a sign": ("CORE-GEN-2", seen("HEAD", 200, {**_SPOKEN, "upload-offset": "+1"})),
+    "an offset with a fraction": (
+        "CORE-GEN-2",
+        seen("HEAD", 200, {**_SPOKEN, "upload-offset": "1.5"}),
+    ),
     "an empty length": ("CORE-GEN-2", seen("HEAD", 200, {**_SPOKEN, "upload-length": ""})),
     "digits of another script": (
         "CORE-GEN-2",
