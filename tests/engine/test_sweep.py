@@ -24,6 +24,7 @@ def sweeping(bench: Bench) -> Sweep:
         bench.store,
         bench.locker,
         uploads.finish,
+        uploads.concatenation,
         bench.limits,
         uploads.clock,
         uploads.observers,

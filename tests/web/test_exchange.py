@@ -101,6 +101,31 @@ async def test_an_open_gate(serve: Serve) -> None:
     assert [came.action for came in door.came] == [Action.CREATE, Action.FETCH]
 
 
+async def test_the_gate_is_asked_for_each_part(serve: Serve) -> None:
+    """Somebody else's bytes must not be had by joining them."""
+    inside = Browser(serve())
+    paths = [(await inside.create(1, {"Upload-Concat": "partial"}, b"a")).location for _ in "ab"]
+    names = [path.removeprefix("/") for path in paths]
+
+    class Guard(Door):
+        async def admit(self, admission: Admission) -> None:
+            await super().admit(admission)
+            if admission.action is Action.JOIN and admission.upload_id != names[0]:
+                raise Forbidden
+
+    door = Guard()
+    browser = Browser(serve(gate=door), headers=T)
+    answer = await browser.ask("POST", "/", {"Upload-Concat": f"final;{paths[0]} {paths[0]}"})
+    assert answer.status == 201
+    assert [(came.action, came.upload_id) for came in door.came] == [
+        (Action.CREATE, None),
+        (Action.JOIN, names[0]),
+    ]
+    answer = await browser.ask("POST", "/", {"Upload-Concat": f"final;{paths[0]} {paths[1]}"})
+    assert answer.status == 403
+    assert "location" not in answer.headers
+
+
 async def test_options_needs_no_gate(serve: Serve) -> None:
     door = Door(Unauthorized())
     browser = Browser(serve(gate=door))

@@ -199,8 +199,9 @@ CREATIONS = [
         Creation(f"DEFER-02 {value!r}", 400, {"Upload-Defer-Length": value})
         for value in ("0", "2", "true", "01", "")
     ),
-    Creation("CONC-01", 400, {"Upload-Length": "9", "Upload-Concat": "partial"}),
-    Creation("CONC-01 final", 400, {"Upload-Concat": "final;/a /b"}),
+    Creation("CONC-02", 201, {"Upload-Length": "9", "Upload-Concat": "partial"}),
+    Creation("CONC-10", 400, {"Upload-Length": "9", "Upload-Concat": "Partial"}),
+    Creation("CONC-11", 400, {"Upload-Concat": "final;/a /b"}),
     meta("01", "filename d29ybGQ=,is_confidential"),
     meta("03", "a,b ,c ,d Zm9v"),
     meta("04", ""),
@@ -258,13 +259,19 @@ async def test_options_tells_what_is_offered(serve: Serve) -> None:
             "creation-with-upload",
             "creation-defer-length",
             "expiration",
+            "checksum",
             "termination",
+            "concatenation",
+            "concatenation-unfinished",
         ]
     less = Browser(serve(termination=False, expire_after=0))
     answer = await less.ask("OPTIONS", "/")
     assert "tus-max-size" not in answer.headers
     extensions = answer.headers["tus-extension"]
-    assert extensions == "creation,creation-with-upload,creation-defer-length"
+    assert extensions == (
+        "creation,creation-with-upload,creation-defer-length,checksum,"
+        "concatenation,concatenation-unfinished"
+    )
     path = (await less.create(5)).location
     assert (await less.delete(path)).status == 405  # TERM-06
     assert "upload-expires" not in (await less.head(path)).headers  # EXP-01

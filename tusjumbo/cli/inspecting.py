@@ -88,16 +88,17 @@ async def _table(house: House, phase: Phase | None) -> None:
         print(_nothing(house.settings, phase))
         return
     lines = [_HEADER, *(row for _, row in sorted(rows))]
-    for line in text.table(lines, numbers=(2, 3, 4, 5)):
+    for line in text.table(lines, numbers=(3, 4, 5, 6)):
         print(line)
 
 
-_HEADER = ("ID", "PHASE", "RECEIVED", "LENGTH", "DONE", "AGE", "EXPIRES", "FILE")
+_HEADER = ("ID", "KIND", "PHASE", "RECEIVED", "LENGTH", "DONE", "AGE", "EXPIRES", "FILE")
 
 
 def _row(session: UploadSession, now: float) -> tuple[str, ...]:
     return (
         session.id,
+        session.kind.value,
         session.phase.value,
         text.size(session.ranges.total),
         "?" if session.length is None else text.size(session.length),
@@ -118,6 +119,8 @@ def _facts(session: UploadSession) -> dict[str, object]:
     """What is known, for programs: sizes in bytes, times in RFC 3339, metadata as text."""
     return {
         "id": session.id,
+        "kind": session.kind.value,
+        "parts": list(session.parts),
         "phase": session.phase.value,
         "offset": session.offset,
         "received": session.ranges.total,
@@ -161,6 +164,7 @@ async def _show(house: House, upload_id: str, *, as_json: bool) -> None:
     lines = [
         *_story(session, time.time()),
         ("file", await _whereabouts(house, session)),
+        *((f"part {number}", part_id) for number, part_id in enumerate(session.parts, 1)),
         *((f"metadata {key}", value) for key, value in _metadata(session).items()),
         *_chunk_story(session),
     ]
@@ -181,6 +185,7 @@ def _story(session: UploadSession, now: float) -> Iterator[tuple[str, str]]:
     length = "a length not yet known" if session.length is None else f"{session.length} bytes"
     progress = "" if session.progress is None else f" ({int(session.progress)}%)"
     yield "id", session.id
+    yield "kind", session.kind.value
     yield "phase", session.phase.value
     yield "offset", str(session.offset)
     yield "received", f"{session.ranges.total} of {length}{progress}"
@@ -286,6 +291,7 @@ _TOLD: dict[type[events.Event], str] = {
     events.UploadFinished: "finished",
     events.UploadAbandoned: "set aside",
     events.UploadPurged: "removed",
+    events.PartRemoved: "joined and removed",
 }
 
 
