@@ -109,7 +109,7 @@ def _head(mark: str, head: str, browsers: bool) -> Iterator[str]:
 
 
 def _short(data: str) -> str:
-    one_line = " ".join(plain(data).split())
+    one_line = plain(data).replace("\n", " ")  # other white space may be the point
     return one_line if len(one_line) <= _LONG else one_line[: _LONG - 2] + " …"
 
 
