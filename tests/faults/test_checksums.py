@@ -375,6 +375,8 @@ def stock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tus]:
     app = TusJumbo(upload_dir=tmp_path / "data", durability="os")
     with served(app, http=request.param, lifespan="on") as server:
         yield Tus(server.endpoint)
+        server.stop()
+        server.join()
 
 
 def _half(tus: Tus) -> str:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import resource
 import shutil
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import MIB
+from tests.faults.campaign import CAMPAIGN, MIB
 from tests.harness.process import Server, memory, reset_peak
 from tests.harness.wire import Wire, until_all_read
+from tusjumbo.digests import ALGORITHMS
 
 pytestmark = [pytest.mark.wire, pytest.mark.campaign]
 
 GIB = 1024 * MIB
+CHECKED_SIZE = GIB if CAMPAIGN == 1 else 5 * GIB
 
 
 @pytest.fixture
@@ -66,11 +69,38 @@ def test_one_upload_of_4_gib(memory_disk: Path, tmp_path: Path, framing: str) ->
         assert finished.stat().st_size == size
 
 
-def _send_chunked(wire: Wire, size: int) -> None:
+@pytest.mark.parametrize("algorithm", ["sha1", "crc32c"])
+@pytest.mark.parametrize("told", ["before", "after"])
+def test_one_checked_upload_of_a_gib(memory_disk: Path, algorithm: str, told: str) -> None:
+    """CSUM-13: neither hashing on the way nor reading back takes more memory, nor does a mismatch.
+
+    5 GiB as well: `CHECKED_SIZE` with `make soak`.
+    """
+    hasher, zeros = ALGORITHMS[algorithm].new(), bytes(4 * MIB)
+    for _ in range(CHECKED_SIZE // len(zeros)):
+        hasher.update(zeros)
+    right = f"{algorithm} {b64encode(hasher.digest()).decode()}"
+    wrong = f"{algorithm} {b64encode(bytes(len(hasher.digest()))).decode()}"
+    with Server(memory_disk / "data") as server:
+        idle = _idle(server)
+        path = server.tus.create(CHECKED_SIZE)
+        for value, status in ((wrong, 460), (right, 204)):
+            line = ("Trailer", "Upload-Checksum") if told == "after" else ("Upload-Checksum", value)
+            with server.tus.begin_patch(path, 0, None, dict([line])) as wire:
+                wire.deadline = 120
+                trailer = f"Upload-Checksum: {value}\r\n" if told == "after" else ""
+                _send_chunked(wire, CHECKED_SIZE, trailer)
+                wire.read().expect(status)
+        grown = memory(server.main)["VmHWM"] - idle
+        print(f"{algorithm} {told}: {grown / MIB:.1f} MiB over the idle {idle / MIB:.1f} MiB")
+        assert grown < 24 * MIB
+
+
+def _send_chunked(wire: Wire, size: int, trailer: str = "") -> None:
     chunk = bytes(4 * MIB)
     for _ in range(size // len(chunk)):
         wire.send_chunk(chunk)
-    wire.send_chunk(b"")
+    wire.send(f"0\r\n{trailer}\r\n".encode())
 
 
 @pytest.fixture
