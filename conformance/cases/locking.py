@@ -189,12 +189,13 @@ def locks_of_clients_that_are_gone(trial: Trial) -> None:
             left.append((what, upload, seconds))
         for what, upload, seconds in left:
             seen: list[str] = []
-            trial.check(
+            goes_on = trial.check(
                 trial.poll(partial(_goes_on, trial, upload, seen), seconds),
                 f"{seconds:g} s after a client {what} in mid-PATCH the upload could not go on:"
                 f" {seen[-1] if seen else 'nothing was answered'}",
             )
-            upload.holds(_CONTENT)
+            if goes_on:
+                upload.holds(_CONTENT)
 
 
 def _fall_silent(connection: Connection) -> None:
