@@ -9,7 +9,7 @@ from __future__ import annotations
 from conformance.trial import Trial, Upload
 from conformance.wire import Response
 
-_PATIENCE = 5.0
+_PATIENCE = 3.0
 """Seconds that joining a few small parts may take."""
 
 

@@ -236,7 +236,7 @@ def too_large(trial: Trial) -> None:
         parts = [trial.partial(b"x" * half) for _ in range(2)]
     else:
         trial.skip(f"Tus-Max-Size is {limit}, which is too much to send")
-    where = f"two parts of {half} bytes, with Tus-Max-Size {limit},"
+    where = f"two parts of {half} bytes each, and Tus-Max-Size {limit}"
     refused(trial, trial.join(*parts), where, 413)
 
 
@@ -266,11 +266,12 @@ def many_parts(trial: Trial) -> None:
 @case("CONC-21", Level.ROBUST, _SECTION, needs=_NEEDS)
 def at_once(trial: Trial) -> None:
     """Two joins, a PATCH and a DELETE of a part at once leave whole final uploads or none."""
-    pieces = [bytes([number]) * (1 << 20) for number in range(3)]
+    size = min(1 << 20, (trial.facts.max_size or 1 << 22) // 4)
+    pieces = [bytes([number]) * size for number in range(3)]
     parts = [trial.partial(piece) for piece in pieces]
     refs = " ".join(part.url for part in parts)
     join: tuple[Field, ...] = (("Upload-Concat", f"final;{refs}"),)
-    patch: tuple[Field, ...] = (BYTES, ("Upload-Offset", str(1 << 20)))
+    patch: tuple[Field, ...] = (BYTES, ("Upload-Offset", str(size)))
     with ExitStack() as stack:
 
         def said(method: str, url: str, fields: tuple[Field, ...], body: bytes = b"") -> Connection:

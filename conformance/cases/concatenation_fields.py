@@ -230,22 +230,22 @@ def malformed(trial: Trial) -> None:
 def wrong_parts(trial: Trial) -> None:
     """A final upload of what is no partial upload, or is no more, is refused and not created."""
     good = trial.partial(b"hello")
-    wrong: dict[str, Upload] = {"an unknown part": trial.unknown()}
+    wrong: dict[str, Upload] = {"an unknown part in the list": trial.unknown()}
     if "termination" in trial.facts.extensions:
-        wrong["a terminated part"] = trial.partial(b"hello")
-        answer = wrong["a terminated part"].delete()
+        wrong["a terminated part in the list"] = trial.partial(b"hello")
+        answer = wrong["a terminated part in the list"].delete()
         trial.assume(answer.status < 300, f"DELETE was answered {answer.status}")
     for what, upload in wrong.items():
         # 400 or 404: the request is wrong, or what it names is not there.
         refused(trial, trial.join(good, upload), what)
     wrong = {
-        "a usual upload": trial.finished(b" world"),
-        "a final upload": final(trial, trial.partial(b" world")),
+        "a usual upload in the list": trial.finished(b" world"),
+        "a final upload in the list": final(trial, trial.partial(b" world")),
     }
     if "concatenation-unfinished" not in trial.facts.extensions:
-        wrong["an unfinished part"] = trial.create(5, [_PARTIAL])
+        wrong["an unfinished part in the list"] = trial.create(5, [_PARTIAL])
     for what, upload in wrong.items():
-        refused(trial, trial.join(good, upload), f"{what} as a part", 400)
+        refused(trial, trial.join(good, upload), what, 400)
     answer = trial.join(good)
     trial.expect(answer, 201, where="the good part afterwards")
 
