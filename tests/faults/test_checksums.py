@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -369,10 +368,12 @@ def test_a_long_body_with_a_trailer(server: Server, content: bytes) -> None:
 # --- other servers -------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[STOCK, H11Protocol], ids=["httptools", "h11"])
-def stock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tus]:
+@pytest.fixture(scope="module", params=[STOCK, H11Protocol], ids=["httptools", "h11"])
+def stock(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tus]:
     """tusjumbo under uvicorn's own classes."""
-    app = TusJumbo(upload_dir=tmp_path / "data", durability="os")
+    app = TusJumbo(upload_dir=tmp_path_factory.mktemp("stock") / "data", durability="os")
     with served(app, http=request.param, lifespan="on") as server:
         yield Tus(server.endpoint)
         server.stop()

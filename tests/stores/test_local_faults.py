@@ -149,6 +149,42 @@ async def test_short_writes_are_continued(
     assert hasher.digest() == hashlib.sha256(DATA).digest()
 
 
+async def test_short_reads_are_continued(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, to, at: preadv(file, [to[0][:1000]], at))
+    hasher = hashlib.sha256()
+    async with store.writing(opened()) as writer:
+        await writer.write(0, memoryview(DATA), None)
+        await writer.read_back(5, 4500, hasher)
+        await writer.read_back(4500, len(DATA), hasher)
+    assert hasher.digest() == hashlib.sha256(DATA[5:]).digest()
+
+
+@pytest.mark.parametrize("call", ["open", "preadv"])
+async def test_what_cannot_be_read_back(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    files = Path("/proc/self/fd")
+    async with store.writing(opened()) as writer:
+        await writer.write(0, memoryview(DATA), None)
+        before = len(list(files.iterdir()))
+        error = OSError(errno.EIO, "injected")
+
+        def fail(*_: object) -> int:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(StorageFailed) as caught:
+                await writer.read_back(0, len(DATA), hashlib.sha256())
+        assert caught.value.__cause__ is error
+        assert len(list(files.iterdir())) == before
+        await writer.write(len(DATA), memoryview(b"!"), None)
+    assert tree(root) == {"sessions/a": DATA + b"!"}
+
+
 async def test_a_write_that_gets_nowhere_ends(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
