@@ -74,7 +74,8 @@ def _downloads(facts: Facts, options: Options) -> bool:
         return False
     finally:
         trial.remove_created()
-    return answer.status == 200 and answer.body == b"content"
+    # Not what it holds: a server that gives back other bytes is to be found out by the rows.
+    return answer.status == 200 and len(answer.body) == len(b"content")
 
 
 def run(

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from conformance.model import Level
 from conformance.registry import case
-from conformance.trial import BYTES, Trial
-from conformance.wire import Field, Response
+from conformance.trial import BYTES, State, Trial, Upload
+from conformance.wire import Field, NoResponse, Response
 
 _SECTION = "Creation / POST"
 _LENGTH: Field = ("Upload-Length", "10")
@@ -53,12 +53,23 @@ def where_it_is(trial: Trial) -> None:
     answer = trial.post([("Upload-Length", "100")], b"")
     location = answer.get("location")
     trial.require(bool(location), f"POST was answered {answer.status} without Location", at=answer)
-    state = trial.made(answer).state()
+    state = _reached(trial, trial.made(answer), answer)
     trial.check(
         200 <= state.status < 300 and state.offset == "0" and state.length == "100",
         f"POST of 100 bytes led to {location!r}, where an upload at Upload-Offset 0 was expected:"
         f" {state}",
     )
+
+
+def _reached(
+    trial: Trial, upload: Upload, answer: Response, *, level: Level | None = None
+) -> State:
+    """What HEAD says at the URL that was given; the case ends if nobody is there."""
+    try:
+        return upload.state()
+    except NoResponse as error:
+        trial.require(False, f"Location leads to nobody: {error}", level=level, at=answer)
+        raise
 
 
 @case("CREATE-04", Level.MAY, _SECTION, needs="creation")
@@ -81,6 +92,7 @@ def form_of_location(trial: Trial) -> None:
         level=Level.CLIENT,
         at=answer,
     )
+    _reached(trial, upload, answer, level=Level.CLIENT)
     if theirs.netloc != ours.netloc:
         trial.note(f"Uploads are at another host than their creation: {theirs.netloc}.")
 

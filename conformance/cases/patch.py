@@ -63,7 +63,7 @@ def offset_after_append(trial: Trial) -> None:
     """The answer to PATCH says in Upload-Offset where the upload ends now."""
     for chunked in (False, True):
         framing = "in chunks" if chunked else "with Content-Length"
-        upload = trial.create(10)
+        upload = trial.create(11)
         before = 0
         for data in (b"0123", b"456789"):
             where = f"{len(data)} bytes at {before}, {framing}"
@@ -99,8 +99,13 @@ def wrong_offset(trial: Trial) -> None:
         with upload.unchanged(where):
             trial.expect(upload.patch(offset, body), 409, where=where)
     with upload.unchanged("a chunked PATCH at a wrong offset"):
-        where = "chunks at Upload-Offset 4 of an upload that has 5"
-        trial.expect(upload.patch(4, b"x", chunked=True), 409, where=where)
+        answer = upload.patch(4, b"x", chunked=True)
+    # Whether chunks are taken at all is for PATCH-13.
+    trial.check(
+        400 <= answer.status < 500,
+        f"chunks at Upload-Offset 4 of an upload that has 5: answered {answer.status}",
+        at=answer,
+    )
 
 
 @case("PATCH-05", Level.ROBUST, _SECTION)
@@ -115,6 +120,7 @@ def conflict_tells_the_offset(trial: Trial) -> None:
         else:
             # A recommendation (AMB-28): it saves the client a HEAD.
             trial.check(False, "a 409 does not say the offset", level=Level.MAY, at=answer)
+            break
 
 
 @case("PATCH-10", Level.SHOULD, _SECTION)
@@ -168,7 +174,13 @@ def more_than_is_missing_in_chunks(trial: Trial) -> None:
             body = b"".join(map(chunk, chunks)) + last_chunk()
             connection.send_until_answered(body)
             answer = connection.read()
-        trial.expect_refusal(answer, 413, where=where)
+        trial.check(
+            400 <= answer.status < 500,
+            f"{where}: answered {answer.status}, as if it fitted",
+            at=answer,
+        )
+        if answer.status != 413:
+            trial.note(f"{where}: refused with {answer.status}; most servers say 413.")
         offset = upload.offset()
         trial.check(
             5 <= offset <= 10, f"{where}: the upload of 10 bytes now has {offset}", at=answer

@@ -33,10 +33,10 @@ def _at(trial: Trial, offset: int) -> Upload:
 @case("PATCH-06", Level.SHOULD, _SECTION)
 def other_types(trial: Trial) -> None:
     """PATCH with another Content-Type, or none, is refused with 415 and changes nothing."""
-    upload = trial.create(10)
     for value in (None, "application/octet-stream", "text/plain", "", f"{_TYPE}s", f"x{_TYPE}"):
         where = "no Content-Type" if value is None else f"Content-Type {value!r}"
         typed: list[Field] = [] if value is None else [("Content-Type", value)]
+        upload = trial.create(10)
         with upload.unchanged(f"PATCH with {where}", level=Level.MUST):
             fields: list[Field] = [("Upload-Offset", "0"), *typed]
             answer = upload.request("PATCH", fields, b"hello")
@@ -68,7 +68,6 @@ _NO_OFFSETS: Sequence[tuple[int, Sequence[str | bytes]]] = (
     (0, ("",)),
     (0, ("abc",)),
     (0, ("-1",)),
-    (0, ("-0",)),
     (0, ("+0",)),
     (0, ("0x0",)),
     (0, ("0.0",)),
@@ -89,20 +88,16 @@ _NO_OFFSETS: Sequence[tuple[int, Sequence[str | bytes]]] = (
 @case("PATCH-08", Level.ROBUST, _OFFSET)
 def offsets_that_are_none(trial: Trial) -> None:
     """PATCH without a non-negative integer as Upload-Offset is refused and changes nothing."""
-    uploads = {has: _at(trial, has) for has in (0, 1, 10)}
     for has, lines in _NO_OFFSETS:
         said = " and ".join(map(repr, lines)) or "missing"
         where = f"Upload-Offset {said} for an upload that has {has} bytes"
-        upload = uploads[has]
+        upload = _at(trial, has)
         fields: list[Field] = [BYTES, *(("Upload-Offset", line) for line in lines)]
-        before = upload.state()
-        answer = upload.request("PATCH", fields, b"x")
-        trial.expect_refusal(answer, 400, where=where)
-        after = upload.state()
-        if not trial.check(
-            before == after, f"{where} changed it: before {before}; after {after}", at=answer
-        ):
-            uploads[has] = _at(trial, has)
+        with upload.unchanged(where):
+            answer = upload.request("PATCH", fields, b"x")
+            # Whatever it is, it is not the offset: 409 says so too.
+            if answer.status != 409 or not lines:
+                trial.expect_refusal(answer, 400, where=where)
 
 
 @case("PATCH-09", Level.ROBUST, _OFFSET)
@@ -154,4 +149,8 @@ def fields_of_other_requests(trial: Trial) -> None:
                 at=answer,
             )
         state = upload.state()
-        trial.check(state.offset == "10", f"{where}: 10 bytes were sent, and then {state}")
+        # That HEAD finds finished uploads is for HEAD-02.
+        trial.check(
+            state.status >= 300 or state.offset == "10",
+            f"{where}: 10 bytes were sent, and then {state}",
+        )

@@ -60,6 +60,7 @@ def _broken_off(trial: Trial) -> Iterator[tuple[str, Upload]]:
     """Uploads of `_SIZE` bytes whose client sent `_SENT` of them and went away, and how it did."""
     for leave in (Connection.close, Connection.reset):
         upload = trial.create(_SIZE)
+        trial.assume(upload.offset() == 0, "a new upload is not empty")
         with trial.connect(upload.url) as connection:
             _begin(connection, upload, 0, _length(_SIZE))
             connection.send(_bytes(_SIZE)[:_SENT])
@@ -110,10 +111,12 @@ def _resume(upload: Upload, where: str) -> None:
     """Send what HEAD says is missing, as soon as the server has done with the other PATCH."""
     trial = upload.trial
     answer: Response | None = None
+    told = ""
 
     def resumed() -> bool:
-        nonlocal answer
-        text = upload.state().offset or ""
+        nonlocal answer, told
+        state = upload.state()
+        text, told = state.offset or "", str(state)
         if not text.isdecimal():
             return False
         offset = int(text)
@@ -125,11 +128,12 @@ def _resume(upload: Upload, where: str) -> None:
         return answer.status not in (409, 423)
 
     trial.poll(resumed)
+    if answer is None:
+        trial.require(False, f"{where}: ten seconds later, HEAD tells no Upload-Offset: {told}")
+        return
     trial.require(
-        answer is not None and 200 <= answer.status < 300,
-        f"{where}: PATCH at Upload-Offset was answered {answer.status}"
-        if answer is not None
-        else f"{where}: HEAD told no Upload-Offset for 10 s",
+        200 <= answer.status < 300,
+        f"{where}: PATCH at Upload-Offset was answered {answer.status}",
         at=answer,
     )
 
@@ -178,7 +182,8 @@ def chunks(trial: Trial) -> None:
 def two_at_once(trial: Trial) -> None:
     """Of two PATCHes at the same offset at the same time, the bytes of only one are stored."""
     size, step = 1 << 16, 1 << 13
-    upload = trial.create(size)
+    # Not finished by one of them, as some servers take finished uploads away.
+    upload = trial.create(size + 1)
     letters = (b"A", b"B")
     with trial.connect(upload.url) as one, trial.connect(upload.url) as other:
         for connection in (one, other):
@@ -200,14 +205,14 @@ def two_at_once(trial: Trial) -> None:
     before = upload.offset()
     after = upload.offset()
     trial.check(before <= after, f"the offset went back, from {before} to {after}")
-    if after < size:
-        answer = upload.patch(after, b"C" * (size - after))
-        trial.assume(200 <= answer.status < 300, f"the rest was refused with {answer.status}")
+    rest = b"C" * (size + 1 - after)
+    answer = upload.patch(after, rest)
+    trial.assume(200 <= answer.status < 300, f"the rest was refused with {answer.status}")
     content = upload.content()
     if content is None:
         trial.note("The bytes were not compared: GET does not return them.")
         return
-    whole = [letter * after + b"C" * (size - after) for letter in succeeded or letters]
+    whole = [letter * after + rest for letter in succeeded or letters]
     trial.check(
         content in whole,
         f"the stored bytes are not those of one PATCH: {content.count(b'A')} A, "
@@ -333,9 +338,12 @@ def one_connection(trial: Trial) -> None:
             _begin(connection, upload, offset, framing, first=body)
             connection.request("HEAD", target, trial.fields())
             answer = connection.read()
-            trial.expect(answer, 204, where=f"PATCH at {offset} with HEAD right behind it")
+            taken = answer.status < 300
+            if not taken:
+                # PATCH-02 and PATCH-13 are about that; HEAD has to be right all the same.
+                trial.note(f"PATCH of {letter.decode()!r} with {framing[0]}: {answer.status}.")
             if _stays(trial, answer, "PATCH"):
-                _tells(trial, connection.read(), offset + 1, where)
+                _tells(trial, connection.read(), offset + taken, where)
 
 
 def _stays(trial: Trial, answer: Response, what: str) -> bool:
@@ -348,8 +356,9 @@ def _stays(trial: Trial, answer: Response, what: str) -> bool:
 
 def _tells(trial: Trial, head: Response, offset: int, where: str) -> None:
     said = head.get("upload-offset")
+    trial.assume(head.status < 300, f"HEAD {where}: {head.status}")
     trial.check(
-        head.status < 300 and said == str(offset),
+        said == str(offset),
         f"HEAD {where}: {head.status} with Upload-Offset {said or 'missing'}, expected {offset}",
         at=head,
     )

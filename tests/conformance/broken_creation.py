@@ -244,6 +244,11 @@ def _declares_too_early(app: App) -> App:
     return broken
 
 
+def _without_upload(app: App) -> App:
+    """No creation-with-upload: a POST may have a body, which nobody looks at."""
+    return both(not_offered("creation-with-upload"), hears(_with_body, lambda _: b""))(app)
+
+
 _LARGE = "[0-9]{16,}"
 
 BROKEN = (
@@ -354,6 +359,7 @@ BROKEN = (
     Broken("META-15", "takes metadata from PATCH", _renames),
     Broken("META-16", "wants keys of letters", answers(having("upload-metadata", ".*[:;].*"), 400)),
     # --- creation with upload ---
+    Broken("CWU-01", "does it without saying so", not_offered("creation-with-upload")),
     Broken(
         "CWU-01",
         "stands alone",
@@ -369,10 +375,15 @@ BROKEN = (
     ),
     Broken("CWU-06", "stores whatever comes", asks(_with_body, put("content-type", _TYPE))),
     Broken("CWU-07", "takes what fits of too much", _cuts_creation),
-    Broken("CWU-08", "does it without saying so", not_offered("creation-with-upload")),
+    Broken(
+        "CWU-08",
+        "tells of bytes that it has left",
+        says(_with_body, put("upload-offset", "4")),
+        inside=_without_upload,
+    ),
     Broken("CWU-09", "wants the body of what it refuses", reads_first(on("POST"))),
     Broken("CWU-10", "checks nothing", asks(on("POST"), drop("upload-checksum"))),
-    Broken("CWU-11", "tells no expiry", says(on("POST"), drop("upload-expires"))),
+    Broken("CWU-11", "tells no expiry", says(_with_body, drop("upload-expires"))),
     Broken(
         "CWU-12",
         "takes a body for a final",
@@ -383,7 +394,15 @@ BROKEN = (
         "leaves the body of a deferred upload",
         hears(having("upload-defer-length", "1", "POST"), lambda _: b""),
     ),
-    Broken("CWU-14", "begins anywhere", asks(on("POST"), drop("upload-offset"))),
+    Broken(
+        "CWU-14",
+        "counts from anywhere",
+        both(
+            says(having("upload-offset", "5", "POST"), put("upload-offset", "10")),
+            asks(on("POST"), drop("upload-offset")),
+        ),
+    ),
+    Broken("CWU-14", "wants no offset", answers(having("upload-offset", "0", "POST"), 400)),
     # --- deferred length ---
     Broken("DEFER-01", "defers without saying so", not_offered("creation-defer-length")),
     Broken(
