@@ -311,7 +311,11 @@ def finals_outlive_their_parts(trial: Trial) -> None:
         trial.skip("this server takes finished uploads away")
     parts = trial.partial(b"hello"), trial.partial(b"world")
     final = finals.final(trial, *parts)
+    before = final.state()
+    trial.assume(_found(before), f"the final upload is not found: {before}")
     trial.wait(expiry + 1)
     if not trial.poll(lambda: not any(_found(part.state()) for part in parts), _LATE):
         trial.note(f"The parts are still there {expiry + 1 + _LATE:g} s later.")
+    after = final.state()
+    trial.require(_found(after), f"the final upload is gone when its parts expire: {after}")
     final.holds(b"helloworld")

@@ -159,9 +159,13 @@ def parts_and_finals_are_apart(trial: Trial) -> None:
 def _delete_of_a_joined_part(trial: Trial) -> None:
     first, second = trial.partial(b"hello"), trial.partial(b"world")
     final = finals.final(trial, first, second)
+    before = final.state()
+    trial.assume(before.status < 300, f"the final upload is not found: {before}")
     answer = first.delete()
     if answer.status >= 300:
         trial.note(f"DELETE of a part of a finished final was answered {answer.status}.")
+    after = final.state()
+    trial.require(after.status < 300, f"a part of a final was deleted, and the final is {after}")
     final.holds(b"helloworld")
     trial.expect(final.delete(), 204, where="DELETE of a final upload")
     trial.note(f"After that, its other part is there as: {second.state()}.")
