@@ -7,13 +7,14 @@ processed for a partial upload (CONC-17) cannot be seen; see `conformance.untest
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from conformance.finals import final, pending, refused, settle
 from conformance.model import Level
 from conformance.registry import case
 from conformance.trial import BYTES, State, Trial, Upload
-from conformance.wire import Address, Connection, Field, NoResponse, Response
+from conformance.wire import Address, Field, NoResponse, Response
 
 _SECTION = "Concatenation"
 _NEEDS = "concatenation"
@@ -263,6 +264,10 @@ def many_parts(trial: Trial) -> None:
             )
 
 
+_Said = tuple[str, str, Sequence[Field]]
+"""Method, URL and fields of a request."""
+
+
 @case("CONC-21", Level.ROBUST, _SECTION, needs=_NEEDS)
 def at_once(trial: Trial) -> None:
     """Two joins, a PATCH and a DELETE of a part at once leave whole final uploads or none."""
@@ -270,27 +275,30 @@ def at_once(trial: Trial) -> None:
     pieces = [bytes([number]) * size for number in range(3)]
     parts = [trial.partial(piece) for piece in pieces]
     refs = " ".join(part.url for part in parts)
-    join: tuple[Field, ...] = (("Upload-Concat", f"final;{refs}"),)
-    patch: tuple[Field, ...] = (BYTES, ("Upload-Offset", str(size)))
+    join: _Said = ("POST", trial.endpoint, [("Upload-Concat", f"final;{refs}")])
+    patch: _Said = ("PATCH", parts[1].url, [BYTES, ("Upload-Offset", str(size))])
+    delete: _Said = ("DELETE", parts[2].url, [])
+    rounds = [[join, patch, join]]
+    if "termination" in trial.facts.extensions:
+        rounds.append([join, delete, join])
+    for requests in rounds:
+        answers = _at_once(trial, requests)
+        for (method, _, _), answer in zip(requests, answers, strict=True):
+            if method == "POST":
+                _whole_or_none(trial, answer, b"".join(pieces))
+
+
+def _at_once(trial: Trial, requests: list[_Said]) -> list[Response]:
+    """Send all, each over its own connection, before any answer is read."""
     with ExitStack() as stack:
-
-        def said(method: str, url: str, fields: tuple[Field, ...], body: bytes = b"") -> Connection:
-            wire = stack.enter_context(trial.connect(url))
+        wires = []
+        for method, url, fields in requests:
+            body = b"more" if method == "PATCH" else b""
             length: Field = ("Content-Length", str(len(body)))
+            wires.append(stack.enter_context(trial.connect(url)))
             target = Address.of(url).target
-            wire.request(method, target, trial.fields([*fields, length]), first=body)
-            return wire
-
-        joins = [said("POST", trial.endpoint, join)]
-        others = [said("PATCH", parts[1].url, patch, b"more")]
-        joins.append(said("POST", trial.endpoint, join))
-        if "termination" in trial.facts.extensions:
-            others.append(said("DELETE", parts[0].url, ()))
-        answers = [wire.read() for wire in joins]
-        for wire in others:
-            wire.read()
-    for answer in answers:
-        _whole_or_none(trial, answer, b"".join(pieces))
+            wires[-1].request(method, target, trial.fields([*fields, length]), first=body)
+        return [wire.read() for wire in wires]
 
 
 def _whole_or_none(trial: Trial, answer: Response, content: bytes) -> None:
