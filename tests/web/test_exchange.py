@@ -18,7 +18,8 @@ from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Intent, RequestHead, ResponseHead
 from tusjumbo.sessions.commands import Action
 from tusjumbo.sessions.events import Event, UploadFinished
-from tusjumbo.web.bodies import Message
+from tusjumbo.web import bodies
+from tusjumbo.web.bodies import Message, Receive, Scope, Send
 from tusjumbo.web.exchange import PROTOCOLS, TUS
 
 PAGE = {"Origin": "https://page.example"}
@@ -202,6 +203,45 @@ async def test_a_body_that_is_held_back_ends_the_connection(
     taken = await browser.patch(path, 0, b"hello", expect, http_version=version)
     assert (taken.status, taken.headers.get("connection")) == (204, None)
     assert taken.asked_first
+
+
+@pytest.mark.parametrize("is_ours", [False, True], ids=["another server", "our server"])
+async def test_an_early_answer_is_whole_when_the_body_is_over(
+    browser: Browser, is_ours: bool
+) -> None:
+    path = (await browser.create(9)).location
+    pieces = [piece(b"abc"), piece(b"def"), piece(b"ghi", more=False)]
+    order: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noted() -> Message:
+            order.append("read")
+            return await receive()
+
+        await browser.app(scope, noted, send)
+
+    async def note(message: Message) -> None:
+        order.append("head" if "status" in message else "body")
+
+    extensions = {"tusjumbo": {"closing": Notice()}} if is_ours else {}
+    answer = await replace(browser, app=app).patch(
+        path, 3, pieces, {"Content-Length": "9"}, on_send=note, extensions=extensions
+    )
+    assert (answer.status, answer.complete) == (409, True)
+    assert answer.headers["content-length"] == str(len(answer.body))
+    between = [] if is_ours else ["body", "read", "read", "read"]
+    assert order == ["head", *between, "body"]
+    assert (await browser.head(path)).offset == 0
+
+
+async def test_nobody_waits_long_for_a_body_that_is_not_wanted(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_UNWANTED_FOR", 0.05)
+    path = (await browser.create(9)).location
+    for messages in ([piece(b"abc")], [piece(b"abc"), GONE]):
+        answer = await browser.patch(path, 3, messages, {"Content-Length": "9"})
+        assert (answer.status, answer.complete) == (409, GONE not in messages)
 
 
 async def test_cut(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:

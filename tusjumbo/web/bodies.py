@@ -37,6 +37,11 @@ DigestReader = Callable[[Fields], Digest]
 
 _NOTHING = memoryview(b"")
 
+_UNWANTED = 64 << 20
+"""Bytes of a body that are thrown away for a client to read its answer."""
+_UNWANTED_FOR = 1.0
+"""Seconds without a byte after which no more of it is waited for."""
+
 _OURS = (b"tus-", b"upload-", b"x-http-method-override")
 """How fields begin that decide what becomes of an upload."""
 
@@ -166,6 +171,24 @@ class Body:
         if self._gone or self.taken < (self._announced or 0):
             raise ClientDisconnected
         return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come."""
+        return self._over or self._announced == 0
+
+    async def discard(self) -> None:
+        """Throw away what comes, for as long as a client can be expected to send it.
+
+        :raises ClientDisconnected: it has gone
+        """
+        size = 0
+        with anyio.move_on_after(_UNWANTED_FOR) as patience:
+            while size < _UNWANTED and await self.wait():
+                patience.deadline = anyio.current_time() + _UNWANTED_FOR
+                size += len(self._piece)
+                self.taken += len(self._piece)
+                self._piece = _NOTHING
 
     def readinto(self, buffer: memoryview) -> int:
         count = min(len(buffer), len(self._piece))

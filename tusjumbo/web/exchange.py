@@ -199,7 +199,21 @@ class Reply:
         if is_http_1 and (answer.closes or self._awaits_continue()):
             headers.append((b"connection", b"close"))
         await self({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if self._leaves_a_body() and not answer.closes:
+            begin, body = body[:-1], body[-1:]
+            await self({"type": "http.response.body", "body": begin, "more_body": True})
+            await request.body.discard()
         await self({"type": "http.response.body", "body": body})
+
+    def _leaves_a_body(self) -> bool:
+        """Whether a client may go on sending, to a server that does not know what to do then.
+
+        hypercorn and granian close the connection as soon as the answer is whole, if we have not
+        read everything: the client then finds a broken connection and not the answer. So its last
+        byte waits. Our own server lingers by itself.
+        """
+        body = self._request.body
+        return body.closing is None and not body.is_over and not self._awaits_continue()
 
     def _awaits_continue(self) -> bool:
         """Whether the client holds a body back that we do not want any more.
