@@ -206,6 +206,8 @@ def _is_http_error(exchange: Exchange, fields: Sequence[Field], response: Respon
         return True
     if response.status != 400:
         return False
+    if any("FIN" in it for it in exchange.sent):
+        return True  # to an HTTP parser it is a request that breaks off
     named = [name.lower() for name, _ in fields]
     values = [value if isinstance(value, bytes) else value.encode() for _, value in fields]
     odd_bytes = any(
