@@ -17,7 +17,7 @@ import pytest
 from tusjumbo.cli import main
 from tusjumbo.composition import House, compose
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
 from tusjumbo.settings import Durability, UploadSettings
 
 MIB = 1024**2
@@ -76,14 +76,16 @@ def test_list_is_a_table_oldest_first(capsys: pytest.CaptureFixture[str]) -> Non
         _session("b", (0, 5 * MIB), expires_at=NOW + 3 * 86400 + 60, metadata={"filename": b"f.x"}),
         _session("a", created_at=NOW - 7300, length=None),
         _session("c", (0, 3), created_at=NOW - 90_000, length=3, phase=Phase.DONE),
-        _session("d", created_at=NOW - 3700, phase=Phase.ABANDONED, expires_at=NOW - 1),
+        _session(
+            "d", created_at=NOW - 3700, phase=Phase.ABANDONED, kind=Kind.PARTIAL, expires_at=NOW - 1
+        ),
     )
     assert _run(capsys, "list") == [
-        "ID  PHASE      RECEIVED    LENGTH  DONE  AGE  EXPIRES  FILE",
-        "c   done            3 B       3 B  100%   1d  never",
-        "a   open            0 B         ?     ?   2h  never",
-        "d   abandoned       0 B  12.0 MiB    0%   1h  now",
-        "b   open        5.0 MiB  12.0 MiB   41%   3m  in 3d    f.x",
+        "ID  PHASE      RECEIVED    LENGTH  DONE  AGE  EXPIRES  KIND     FILE",
+        "c   done            3 B       3 B  100%   1d  never    whole",
+        "a   open            0 B         ?     ?   2h  never    whole",
+        "d   abandoned       0 B  12.0 MiB    0%   1h  now      partial",
+        "b   open        5.0 MiB  12.0 MiB   41%   3m  in 3d    whole    f.x",
     ]
     assert [line.split()[0] for line in _run(capsys, "list", "--phase", "open")] == ["ID", "a", "b"]
 
@@ -170,15 +172,16 @@ def test_show_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
     _seed(_session("a", *runs, length=32 * MIB, metadata=metadata, expires_at=NOW + 3700))
     lines = _run(capsys, "show", "http://127.0.0.1:8080/files/a")
     facts = [line.split(maxsplit=1) for line in lines]
-    assert facts[:4] == [
+    assert facts[:5] == [
         ["id", "a"],
+        ["kind", "whole"],
         ["phase", "open"],
         ["offset", "5242880"],
         ["received", "5242900 of 33554432 bytes (15%)"],
     ]
-    assert [name for name, _ in facts[4:7]] == ["created", "updated", "expires"]
-    assert facts[6][1].endswith("Z (in 1h)")
-    assert [" ".join(line.split()) for line in lines[7:]] == [
+    assert [name for name, _ in facts[5:8]] == ["created", "updated", "expires"]
+    assert facts[7][1].endswith("Z (in 1h)")
+    assert [" ".join(line.split()) for line in lines[8:]] == [
         "file not finished",
         r"metadata filename a\x1bb.mp4",
         "metadata kéy é",
@@ -189,6 +192,35 @@ def test_show_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "missing bytes 5242880-5242889",
         "missing bytes 5242910-33554431",
     ]
+
+
+def test_show_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"kind": Kind.FINAL, "parts": ("b", "c", "b"), "length": None}
+    _seed(_session("a", **facts))
+    lines = [" ".join(line.split()) for line in _run(capsys, "show", "a")]
+    assert "kind final" in lines
+    assert [line for line in lines if line.startswith("part ")] == [
+        "part 1 b",
+        "part 2 c",
+        "part 3 b",
+    ]
+    (line,) = _run(capsys, "show", "a", "--json")
+    found = json.loads(line)
+    assert (found["kind"], found["parts"]) == ("final", ["b", "c", "b"])
+
+
+def test_sweep_joins_what_is_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUSJUMBO_REMOVE_PARTS", "yes")
+    part = _session("b", (0, 3), length=3, kind=Kind.PARTIAL)
+    _seed(part, _session("a", kind=Kind.FINAL, parts=("b", "b"), length=None))
+    assert _run(capsys, "sweep") == [
+        "finished: a",
+        "joined and removed: b",
+        "Swept data: 1 finished, 0 set aside, 0 removed, 0 left-overs tidied, 0 failed.",
+    ]
+    assert Path("data/completed/a").read_bytes() == bytes(6)
 
 
 def test_show_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from tusjumbo.sessions.events import (
     BytesReceived,
     Ending,
     Event,
+    PartRemoved,
     UploadAbandoned,
     UploadCreated,
     UploadFinished,
@@ -40,6 +41,7 @@ EVENTS: list[tuple[Event, str]] = [
     (UploadFinished(SESSION), "jumbo_a finished: 40/100 B, 'a\\nb.txt'"),
     (UploadTerminated(SESSION), "jumbo_a terminated: 40/100 B, 'a\\nb.txt'"),
     (UploadAbandoned(SESSION), "jumbo_a abandoned: 40/100 B, 'a\\nb.txt'"),
+    (PartRemoved(SESSION), "jumbo_a joined and removed: 40/100 B, 'a\\nb.txt'"),
     (UploadPurged(replace(SESSION, metadata={})), "jumbo_a purged: 40/100 B"),
     (UploadCreated(replace(SESSION, length=None, metadata={})), "jumbo_a created: 40/? B"),
     (

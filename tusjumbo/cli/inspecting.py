@@ -88,23 +88,23 @@ async def _table(house: House, phase: Phase | None) -> None:
         print(_nothing(house.settings, phase))
         return
     lines = [_HEADER, *(row for _, row in sorted(rows))]
-    for line in text.table(lines, numbers=(3, 4, 5, 6)):
+    for line in text.table(lines, numbers=(2, 3, 4, 5)):
         print(line)
 
 
-_HEADER = ("ID", "KIND", "PHASE", "RECEIVED", "LENGTH", "DONE", "AGE", "EXPIRES", "FILE")
+_HEADER = ("ID", "PHASE", "RECEIVED", "LENGTH", "DONE", "AGE", "EXPIRES", "KIND", "FILE")
 
 
 def _row(session: UploadSession, now: float) -> tuple[str, ...]:
     return (
         session.id,
-        session.kind.value,
         session.phase.value,
         text.size(session.ranges.total),
         "?" if session.length is None else text.size(session.length),
         "?" if session.progress is None else f"{int(session.progress)}%",
         text.span(now - session.created_at),
         _until(session.expires_at, now),
+        session.kind.value,
         text.printable(session.filename),
     )
 
@@ -214,7 +214,7 @@ def _stretches(session: UploadSession) -> Iterator[tuple[UploadChunk, UploadChun
     count = -(-session.end // session.chunk_size)
     edges = {edge // session.chunk_size for run in session.ranges.runs for edge in run}
     firsts = sorted(at for at in {0, *edges, *(edge + 1 for edge in edges)} if at < count)
-    uniform = zip(firsts, [*firsts[1:], count], strict=True)
+    uniform = zip(firsts, [*firsts, count][1:], strict=True)
     chunks = ((session.chunk(first), session.chunk(stop - 1)) for first, stop in uniform)
     for state, group in groupby(chunks, key=lambda pair: _state(pair[0])):
         pairs = list(group)

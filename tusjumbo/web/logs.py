@@ -15,6 +15,7 @@ import logging
 from tusjumbo.sessions.events import (
     BytesReceived,
     Event,
+    PartRemoved,
     UploadAbandoned,
     UploadCreated,
     UploadFinished,
@@ -37,6 +38,7 @@ _HAPPENED = {
     UploadTerminated: "terminated",
     UploadAbandoned: "abandoned",
     UploadPurged: "purged",
+    PartRemoved: "joined and removed",
 }
 
 
