@@ -347,9 +347,11 @@ class Connection:
             try:
                 event = parser.next_event()
             except h11.RemoteProtocolError as error:
-                if parser.trailing_data[1]:
-                    raise NoResponse("the server closed the connection in mid-response") from error
                 exchange = self._asked[0][0]
+                rest, is_closed = parser.trailing_data
+                if is_closed:
+                    how = "in mid-response" if rest or exchange.response else "without an answer"
+                    raise NoResponse(f"the server closed the connection {how}") from error
                 exchange.body = exchange.body or shown(self._heard_raw)
                 raise NoResponse(f"the response is not HTTP/1.1: {error}") from error
             if event is not h11.NEED_DATA:
