@@ -125,6 +125,7 @@ def broken_off(trial: Trial) -> None:
             trial.note("A client that breaks off gets no answer, so it cannot know its upload.")
             return
     where = f"POST broken off after {sent} of {size} bytes, and answered {answer.status}"
+    trial.check(answer.status < 500, f"{where}, which is nobody's fault here", at=answer)
     if 200 <= answer.status < 300 and "location" in answer:
         state = trial.made(answer).state()
         text = state.offset or ""

@@ -20,7 +20,13 @@ from conformance.model import Level, Result, Strictness, Verdict
 from conformance.options import Options
 from conformance.registry import cases
 from conformance.run import look, run
-from tests.conformance import broken_around, broken_core, broken_creation, broken_extensions
+from tests.conformance import (
+    broken_around,
+    broken_bodies,
+    broken_core,
+    broken_creation,
+    broken_extensions,
+)
 from tests.conformance.broken import App, Broken, Receive, Send
 from tests.server.serving import served
 from tusjumbo import TusJumbo
@@ -30,6 +36,7 @@ BROKEN: tuple[Broken, ...] = (
     *broken_core.BROKEN,
     *broken_creation.BROKEN,
     *broken_extensions.BROKEN,
+    *broken_bodies.BROKEN,
     *broken_around.BROKEN,
 )
 
