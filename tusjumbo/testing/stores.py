@@ -21,7 +21,7 @@ from anyio import to_thread
 from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.ports import Store
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 NEW = UploadSession(id="a", created_at=1.0, updated_at=1.0)
 
@@ -31,6 +31,11 @@ DATA = bytes(range(256)) * 33
 def opened(upload_id: str = "a", *runs: tuple[int, int]) -> UploadSession:
     """An unfinished session with these bytes committed."""
     return replace(NEW, id=upload_id, ranges=RangeSet(runs))
+
+
+def full(upload_id: str, data: bytes) -> UploadSession:
+    """A partial upload that is waiting to be joined."""
+    return replace(opened(upload_id, (0, len(data))), length=len(data), kind=Kind.PARTIAL)
 
 
 def sealed(data: bytes, upload_id: str = "a", filename: str = "") -> UploadSession:
@@ -248,6 +253,53 @@ class StoreContract(ABC):
             assert stored is None or stored == DATA[: len(stored)]
             await put(store, opened(name), {0: b"0", 1: DATA[1:]})
             assert await self._unfinished(name) == b"0" + DATA[1:]
+
+    # --- copying ---
+
+    async def test_bytes_of_a_part_are_copied(self, store: Store) -> None:
+        await self._plant("b", DATA)
+        await self._plant("c", b"-")
+        async with store.writing(opened()) as writer:
+            await writer.copy(full("b", DATA), 0, 100, 0)
+            await writer.copy(full("c", b"-"), 0, 1, 100)
+            await writer.copy(full("b", DATA), 50, len(DATA), 101)
+            await writer.copy(full("b", DATA), 7, 7, 0)
+            await writer.sync()
+        assert await self._unfinished() == DATA[:100] + b"-" + DATA[50:]
+        assert await self._unfinished("b") == DATA
+
+    async def test_copies_come_in_any_order_beside_what_is_written(self, store: Store) -> None:
+        await self._plant("a", DATA[:10])
+        await self._plant("b", DATA)
+        async with store.writing(opened("a", (0, 10))) as writer:
+            await writer.copy(full("b", DATA), 200, len(DATA), 200)
+            await writer.write(10, memoryview(DATA)[10:100], None)
+            await writer.copy(full("b", DATA), 100, 200, 100)
+        assert await self._unfinished() == DATA
+
+    async def test_a_copy_is_one_of_its_own(self, store: Store) -> None:
+        """Whatever becomes of the part: it may be written on, set aside or removed."""
+        await self._plant("b", DATA)
+        async with store.writing(opened()) as writer:
+            await writer.copy(full("b", DATA), 0, len(DATA), 0)
+        await put(store, opened("b"), {0: b"changed"})
+        assert await self._unfinished() == DATA
+        await store.remove(full("b", DATA))
+        session = sealed(DATA)
+        assert await read(await store.locate(done(session, await store.publish(session)))) == DATA
+
+    @pytest.mark.parametrize("stored", [None, b"", DATA[:99]], ids=["none", "empty", "too few"])
+    async def test_bytes_of_a_part_that_are_missing(
+        self, store: Store, stored: bytes | None
+    ) -> None:
+        if stored is not None:
+            await self._plant("b", stored)
+        async with store.writing(opened()) as writer:
+            with pytest.raises(StorageLost) as caught:
+                await writer.copy(full("b", DATA), 0, 100, 0)
+            assert caught.value.upload_id == "b"
+            await writer.write(0, memoryview(DATA), None)
+        assert await self._unfinished() == DATA
 
     # --- finishing ---
 
