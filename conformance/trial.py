@@ -144,8 +144,9 @@ class Trial:
         return refused
 
     def note(self, text: str) -> None:
-        """Tell the reader something that is neither good nor bad."""
-        self.result.notes.append(text)
+        """Tell the reader something that is neither good nor bad, once."""
+        if text not in self.result.notes:
+            self.result.notes.append(text)
 
     def assume(self, ok: bool, text: str) -> None:
         """Go on only if `ok`. For what another row is about."""
@@ -318,7 +319,8 @@ class Trial:
 
     def remove_created(self) -> int:
         """Remove what the case has made; how many uploads are left."""
-        return sum(not self._remove(url) for url in self.created)
+        # The last first: a part may be held by the final upload that came after it.
+        return sum(not self._remove(url) for url in reversed(self.created))
 
     def _remove(self, url: str) -> bool:
         try:
