@@ -2,16 +2,24 @@
 // goes out as one JSON object per line, the last of which is {"event": "end", ...}.
 //
 // Scenario: {version: 4 | 5, endpoint, file, input: "buffer" | "file" | "stream", options,
-//   urlStorage: path, resume: bool, at: {bytes: n, do: "die" | "halt" | "terminate"}, terminate: url}
+//   urlStorage: path, resume: bool, at: {bytes: n, do: "die" | "halt" | "cut" | "terminate"}, terminate: url}
 // `at` acts when the client has read n bytes of the file, so in the middle of a request and at the
 // same place each time: "die" is kill -9, "halt" stops the whole process until a line on stdin,
-// "terminate" is abort(true).
+// "cut" resets one of its connections, "terminate" is abort(true).
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import fs from 'node:fs';
+import net from 'node:net';
 import { Readable } from 'node:stream';
 
 const scenario = JSON.parse(process.argv[2]);
 const say = (event, more = {}) => fs.writeSync(1, JSON.stringify({ event, ...more }) + '\n');
+
+const sockets = [];
+const connect = net.Socket.prototype.connect;
+net.Socket.prototype.connect = function (...given) {
+  sockets.push(this);
+  return connect.apply(this, given);
+};
 
 const createReadStream = fs.createReadStream;
 let read = 0;
@@ -21,6 +29,7 @@ function act() {
   say(scenario.at.do);
   if (scenario.at.do === 'die') process.kill(process.pid, 'SIGKILL');
   if (scenario.at.do === 'halt') fs.readSync(0, Buffer.alloc(1));
+  if (scenario.at.do === 'cut') sockets.find((s) => s.bytesWritten > 100_000 && !s.destroyed).resetAndDestroy();
   if (scenario.at.do === 'terminate') terminate();
 }
 fs.createReadStream = (...given) => {
