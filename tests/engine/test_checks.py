@@ -175,6 +175,26 @@ async def test_a_creation_with_the_right_body(when: str) -> None:
     assert outcome.session.phase is Phase.DONE
 
 
+async def test_a_long_body_is_made_durable_on_the_way(when: str) -> None:
+    """The client would wait for all of it at the end."""
+    bench = Bench(pace=replace(PACE, checkpoint_bytes=20))
+    upload_id = await bench.create(60)
+    durable = []
+
+    def look() -> None:
+        durable.append(len(bench.store.durable.get(upload_id, b"")))
+        assert bench.session(upload_id).offset == 0
+
+    bench.store.before_write = look
+    pieces = [piece for n in range(0, 60, 10) for piece in (CONTENT[n : n + 10], 0.01)]
+    with pytest.raises(DigestMismatch):
+        await send(bench, upload_id, 0, WRONG, *pieces, when=when)
+    assert durable == [0, 0, 20, 20, 40, 40]
+    assert bench.catalog.commits == []
+    await send(bench, upload_id, 0, sha256(CONTENT), *pieces, when=when)
+    assert bench.stored(upload_id) == CONTENT
+
+
 # --- told after the body -------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ it is free: pieces grow when the disk is slow and stay small when the client is.
 The invariant: `_drain` always gets to the end. It is shielded from cancellation, so whatever the
 reason for stopping (the enum `Ending`), the bytes that were read are written and committed. Only
 `commit` moves the offset; long bodies are committed at checkpoints, so that even a killed process
-costs no more than the last checkpoint's worth of transfer.
+costs no more than the last checkpoint's worth of transfer. A body that is kept whole or not at all
+is only made durable there, and committed at its end.
 
 The pump knows no session and no protocol. What it may take, and what a commit means, it is told.
 """
@@ -90,8 +91,8 @@ class Pump:
         self._check = Check(upload_id, content.digest)
         self._received = take.start
         self._written = take.start
-        self._committed = take.start
-        self._committed_at = 0.0
+        self._checkpoint_reached = take.start
+        self._checkpoint_at = 0.0
         self._filling: Block | None = None
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
@@ -108,7 +109,7 @@ class Pump:
         :raises DigestMismatch: the body is whole and wrong; nothing of it was committed
         :raises StaleCommit: :raises SystemFailure: as writing and committing do
         """
-        self._committed_at = anyio.current_time()
+        self._checkpoint_at = anyio.current_time()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._drain)
@@ -272,20 +273,25 @@ class Pump:
         return self._written
 
     def _until_checkpoint(self) -> float | None:
-        """Seconds until the next checkpoint is due; None if there is nothing to commit."""
-        pending = self._checkpoint_stop - self._committed
-        if pending <= 0 or self._content.keep is Keep.ALL_OR_NOTHING:
+        """Seconds until the next checkpoint is due; None if nothing has come since the last."""
+        pending = self._checkpoint_stop - self._checkpoint_reached
+        if pending <= 0:
             return None
         if pending >= self._pace.checkpoint_bytes:
             return 0.0
-        due = self._committed_at + self._pace.checkpoint_seconds
+        due = self._checkpoint_at + self._pace.checkpoint_seconds
         return max(0.0, due - anyio.current_time())
 
     async def _checkpoint(self) -> None:
         stop = self._checkpoint_stop
-        await self._commit(stop, Arrived.PREFIX)
-        self._committed = stop
-        self._committed_at = anyio.current_time()
+        if self._content.keep is Keep.PREFIX:
+            await self._commit(stop, Arrived.PREFIX)
+        elif self._writer is not None:
+            # Nothing to record yet; but else all of it would have to get to the disk at the end,
+            # while the client waits for an answer.
+            await self._writer.sync()
+        self._checkpoint_reached = stop
+        self._checkpoint_at = anyio.current_time()
 
     async def _commit_last(self) -> None:
         if self._ending is Ending.OVER:
