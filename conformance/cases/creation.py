@@ -160,7 +160,7 @@ def no_redirect(trial: Trial) -> None:
             if answer.status >= 400:
                 trial.check(
                     False,
-                    f"{method} {url} was answered {answer.status}; users will not notice the slash",
+                    f"{method} {url} was answered {answer.status}; the last slash is soon mistaken",
                     level=Level.MAY,
                     at=answer,
                 )
@@ -183,7 +183,7 @@ def urls(trial: Trial) -> None:
             trial.check(character not in location, f"there is {name} in Location {location!r}")
         if "%" in urlsplit(location).path:
             trial.note(f"Location is percent-encoded: {location!r}.")
-    bits = _bits(locations)
+    bits = random_bits(locations)
     trial.check(
         bits >= _GUESSES,
         f"the URLs of 8 uploads differ by {bits:.0f} bits at most, so they can be guessed:"
@@ -191,7 +191,7 @@ def urls(trial: Trial) -> None:
     )
 
 
-def _bits(names: Sequence[str]) -> float:
+def random_bits(names: Sequence[str]) -> float:
     """At most so many bits are random: of those characters that are not the same in all names."""
     varying = [set(column) for column in zip_longest(*names, fillvalue="") if len(set(column)) > 1]
     seen = set("".join(set().union(*varying))) if varying else set()

@@ -302,7 +302,10 @@ def expectations(trial: Trial) -> None:
             if not _await_word(connection):
                 connection.send(bytes(1000))
             answer = connection.read()
-        trial.assume(answer.status >= 400, f"{where}: not refused, but answered {answer.status}")
+        if answer.status < 400:
+            # Whether it has to be refused is for other rows.
+            trial.note(f"{where}: not refused, but answered {answer.status}.")
+            continue
         trial.check(
             100 not in answer.interim,
             f"{where}: told 100, and only after its body answered {answer.status}",
