@@ -274,6 +274,27 @@ async def test_a_part_that_is_terminated_ends_what_waits_for_it() -> None:
     assert (await sweeping(bench).due()).purged == 2
 
 
+@pytest.mark.parametrize("copied", [1, 3, 5])
+async def test_a_part_that_is_terminated_when_it_is_copied_already(copied: int) -> None:
+    """HEAD has said 404 since, and does not take it back."""
+    bench = Joinery()
+    a, b = await bench.part(b"abc"), await bench.part(b"d" * 19)
+    session_ids: list[str] = []
+
+    def lose_it() -> None:
+        if len(bench.store.copies) == copied:
+            session_ids.extend(final.id for final in bench.finals())
+            bench.catalog.sessions.pop(a)
+
+    bench.store.before_write = lose_it
+    with pytest.raises(PartUnusable) as caught:
+        await bench.join(a, b)
+    assert caught.value.part == a
+    assert len(session_ids) == 1
+    assert bench.finals() == []
+    assert bench.store.completed == {}
+
+
 async def test_bytes_of_a_part_that_somebody_took() -> None:
     bench = Joinery()
     a, b = await bench.part(b"abcdef"), await bench.part(b"ghi")

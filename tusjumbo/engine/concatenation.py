@@ -239,8 +239,12 @@ class Concatenation:
     async def _commit(
         self, session: UploadSession, writer: Writer, stored: int, length: int | None
     ) -> UploadSession:
-        """Bytes first, catalog second, as for bodies."""
+        """Bytes first, catalog second, as for bodies.
+
+        :raises PartUnusable: a part has gone meanwhile, copied or not: HEAD has said 404 since
+        """
         await writer.sync()
+        await self._parts_of(session)
         part = rules.Part(session.offset, stored, length, commands.Finish.WHEN_FULL)
         change = partial(rules.committed, part=part, now=self.clock(), limits=self.limits)
         return await self.catalog.update(session.id, change)
