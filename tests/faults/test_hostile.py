@@ -102,6 +102,7 @@ NAMES = {
     "Upload-Metadata": PAIRS,
     "Upload-Concat": st.one_of(st.sampled_from(["partial", "final;/files/a /files/b"]), TEXT),
     "Upload-Checksum": st.one_of(st.sampled_from(["sha1 AAAA", "md5", "nosuch AA=="]), TEXT),
+    "Trailer": st.one_of(st.sampled_from(["Upload-Checksum", "a, upload-checksum", ","]), TEXT),
     "Upload-Draft-Interop-Version": NUMBERS,
     "Upload-Complete": st.sampled_from(["?0", "?1", "?2", "1"]),
     "Content-Type": st.one_of(

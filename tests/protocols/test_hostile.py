@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from hypothesis import example, given, settings
@@ -10,11 +11,23 @@ from hypothesis import strategies as st
 from tests.protocols.scenes import ID, LIMITS, NOW, check_any, upload, values
 from tusjumbo.errors import TusJumboError
 from tusjumbo.protocols import tus
+from tusjumbo.protocols.checksums import digest_after
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead
 from tusjumbo.protocols.refusals import refuse
 from tusjumbo.sessions import ids, joining, rules
-from tusjumbo.sessions.commands import Action, Append, Create, Fetch, Inspect, Join, Terminate
+from tusjumbo.sessions.commands import (
+    Action,
+    Append,
+    Content,
+    Create,
+    Fetch,
+    Inspect,
+    Join,
+    Keep,
+    Promised,
+    Terminate,
+)
 from tusjumbo.sessions.outcomes import Created, Inspected
 from tusjumbo.sessions.session import Kind
 
@@ -26,6 +39,7 @@ NAMES = [
     b"Upload-Metadata",
     b"Upload-Concat",
     b"Upload-Checksum",
+    b"Trailer",
     b"Content-Type",
     b"X-HTTP-Method-Override",
 ]
@@ -43,6 +57,10 @@ LIKELY = [
     b"application/offset+octet-stream",
     b"a Zm9v,b",
     b"a Zm9v,a",
+    b"sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
+    b"md5 " + b"Zm9v" * 30_000,
+    b"x" * 100_000 + b" AA==",
+    b", Upload-Checksum\t",
     b"partial",
     b"final;/files/a",
     b"final; b http://x/files/b?c",
@@ -83,6 +101,8 @@ OFFERS = st.builds(
     termination=st.booleans(),
     expiration=st.booleans(),
     concatenation=st.booleans(),
+    algorithms=st.sampled_from([{}, {"sha1": 20}]),
+    checksum_trailer=st.booleans(),
 )
 
 
@@ -117,6 +137,7 @@ def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> N
             assert command.declares is None or 0 <= command.declares < 2**63
             assert command.id == intent.upload_id
             assert command.content.announced == head.announced
+            _checked(command.content, head, offer)
         case Inspect() | Terminate() | Fetch():
             assert command.id == intent.upload_id
     if intent.upload_id is not None:
@@ -124,8 +145,25 @@ def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> N
         assert intent.upload_id in head.path
 
 
+def _checked(content: Content, head: RequestHead, offer: Offer) -> None:
+    """Who asks for a check gets one, where there are any."""
+    asks = "upload-checksum" in head.fields and bool(offer.algorithms)
+    assert asks <= (content.digest is not None)
+    assert (content.digest is None) == (content.keep is Keep.PREFIX)
+    if content.digest is Promised.AFTER_BODY:
+        assert offer.checksum_trailer
+        assert head.announced is None
+        assert not asks
+        with suppress(TusJumboError):
+            assert digest_after(head.fields, offer).algorithm in offer.algorithms
+    elif content.digest is not None:
+        assert len(content.digest.value) == offer.algorithms[content.digest.algorithm]
+
+
 def _created(command: Create, head: RequestHead, offer: Offer) -> None:
     assert head.announced in (0, None) or command.content is not None
+    if command.content is not None:
+        _checked(command.content, head, offer)
     assert head.fields.joined("upload-concat") == (
         "partial" if command.kind is Kind.PARTIAL else None
     )

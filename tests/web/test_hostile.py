@@ -45,6 +45,7 @@ _FIELDS = {
     "Upload-Metadata": metadata,
     "Upload-Concat": st.one_of(st.just("partial"), st.just("final;/a /b"), latin_1),
     "Upload-Checksum": st.one_of(st.just("sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="), latin_1),
+    "Trailer": st.one_of(st.just("Upload-Checksum, Upload-Offset"), latin_1),
     "Content-Type": st.one_of(st.just(OFFSET_STREAM), latin_1),
     "Content-Length": numbers,
     "Transfer-Encoding": st.one_of(st.just("chunked"), latin_1),
