@@ -299,6 +299,8 @@ class Trial:
         """An upload that does not exist, at a URL such as this server gives to its uploads."""
         url = self.create().url
         head, sep, last = url.rstrip("/").rpartition("/")
+        if last.isdecimal():
+            return Upload(self, f"{head}{sep}{last}000000")  # counted: others are somebody's
         # The kind of character stays, so that only looking the id up tells.
         other = re.sub(r"[A-Za-z0-9]", lambda it: "1" if it[0] == "0" else "0", last[-8:])
         return Upload(self, f"{head}{sep}{last[:-8]}{other}{url[len(url.rstrip('/')) :]}")
