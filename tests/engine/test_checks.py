@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
+from anyio.lowlevel import current_token
 
 from tests.engine.fakes import CUT, FOREVER, Script
 from tests.engine.test_uploads import PACE, Bench, data
@@ -22,6 +23,7 @@ from tusjumbo.errors import (
     StorageFailed,
     TusJumboError,
 )
+from tusjumbo.lockers.loops import post
 from tusjumbo.notice import Notice
 from tusjumbo.sessions.commands import (
     Append,
@@ -299,6 +301,30 @@ async def test_who_does_not_send_leaves_when_asked(
     assert ends == [Ending.ASKED]
     await bench.append(upload_id, 0, CONTENT)
     assert bench.stored(upload_id) == CONTENT
+
+
+async def test_who_does_not_send_leaves_when_asked_by_another_process(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """That is said in a call of the loop, which no task makes."""
+    monkeypatch.setattr(pump, "QUIET", 0.05)
+    bench = Bench(pace=replace(PACE, idle=None))
+    upload_id = await bench.create(60)
+
+    async def sending() -> None:
+        with pytest.raises(HandedOver):
+            await send(bench, upload_id, 0, sha256(CONTENT), CONTENT[:50], FOREVER, when=when)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sending)
+            while not bench.store.writes:
+                await anyio.sleep(0.001)
+            asked = bench.locker.held[upload_id].asked
+            # From a thread, as the lockers do: its context is not that of a task.
+            await anyio.to_thread.run_sync(post, current_token(), asked.give)
+    assert asked.given
+    assert bench.session(upload_id).offset == 0
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["at once", "after somebody asked"])
