@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +94,7 @@ class Pump:
         self._written = take.start
         self._checkpoint_reached = take.start
         self._checkpoint_at = 0.0
+        self._clock = 0.0  # of the loop, ahead of time.monotonic
         self._filling: Block | None = None
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
@@ -110,6 +112,7 @@ class Pump:
         :raises StaleCommit: :raises SystemFailure: as writing and committing do
         """
         self._checkpoint_at = anyio.current_time()
+        self._clock = self._checkpoint_at - time.monotonic()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._drain)
@@ -151,7 +154,9 @@ class Pump:
             # begin anew. Who asks has lost its connection, or this is not its client: then this
             # one is still sending, and who asks can ask again.
             self._is_asked = True
-            self._patience.deadline = min(self._patience.deadline, anyio.current_time() + QUIET)
+            # Not `anyio.current_time`, which only a task may ask: this may be a call of the loop.
+            deadline = time.monotonic() + self._clock + QUIET
+            self._patience.deadline = min(self._patience.deadline, deadline)
         else:
             self._ending = ending
             self._reading.cancel()
