@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ _BY_TUS = {200, 201, 204, 400, 403, 404, 409, 410, 412, 413, 415, 423, 460, 500}
 """Statuses that the tus layer of a server answers with. Others may come from before it."""
 _MEANT = {501, 503, 507}
 """5xx that say something on purpose."""
+_NOTICED = 1.0
+"""Seconds in which somebody has tried to connect to a server that is gone."""
 _SHOWN = 5
 """Findings that are told: one of a kind."""
 _NAMED = 8
@@ -89,11 +92,15 @@ class Log:
     _cross_origin: list[_Readable] = field(default_factory=list)
     """Responses to requests of pages; preflights, which have fields of their own, are left out."""
     _running: set[str] = field(default_factory=set)
+    _ended: dict[str, float] = field(default_factory=dict)
+    """When each case ended."""
     _is_away: bool = False
     _absences: list[str] = field(default_factory=list)
     """Which cases ran when the server took no connection."""
+    _crowds: list[str] = field(default_factory=list)
+    """Those that were repeated alone since."""
     _disturbed: set[str] = field(default_factory=set)
-    """All of them."""
+    """All of them, and those that its end may have ended."""
     is_gone: bool = False
     """It took none for so long that nobody has to wait for it any more."""
 
@@ -104,13 +111,16 @@ class Log:
     def ends(self, case: str) -> None:
         with self._lock:
             self._running.discard(case)
+            self._ended[case] = time.monotonic()
 
     def is_there(self, taken: bool) -> None:
         """Hear whether the server took a connection."""
         with self._lock:
             if not taken and not self._is_away:
                 self._absences.append(", ".join(sorted(self._running)))
-                self._disturbed |= self._running
+                since = time.monotonic() - _NOTICED
+                ended = {case for case, at in self._ended.items() if at > since}
+                self._disturbed |= self._running | ended
             self._is_away = not taken
 
     def look_at(
@@ -127,11 +137,12 @@ class Log:
                 self._cross_origin.append(readable)
 
     def disturbed(self) -> set[str]:
-        """The cases that ran when the server took no connection."""
+        """The cases that a server which took no connection may have spoilt."""
         return set(self._disturbed)
 
     def forget(self, cases: Set[str]) -> None:
         """Forget what was found in these cases: they are run again."""
+        self._crowds += self._absences
         self._absences.clear()
         self._disturbed.clear()
         self._cross_origin = [it for it in self._cross_origin if it.case not in cases]
@@ -166,6 +177,10 @@ class Log:
                     Finding(row.level, f"it took no connections while {cases} ran: did it crash?")
                     for cases in self._absences
                 ]
+                if self._crowds and not self._absences:
+                    text = f"it took no connections for a while, {len(self._crowds)} times, but not"
+                    text += " when the same cases ran one by one: did it crash?"
+                    result.findings.append(Finding(row.level, text))
             yield result
 
 

@@ -11,7 +11,9 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from conformance import generic
 from conformance.model import Facts, Finding, Level, Report, Result, Row, Strictness
@@ -21,6 +23,8 @@ from conformance.registry import Case
 from conformance.trial import Blocked, Skip, Stop, Trial
 from conformance.wire import NoResponse, Response
 
+_CRASHES_WITHIN = 0.3
+"""Seconds after which a server that is going to crash has done so."""
 _LIMIT = re.compile(r"[0-9]{1,30}", re.ASCII)
 
 
@@ -96,7 +100,7 @@ def run(
     log = generic.Log()
     left: list[int] = []
 
-    def one(case: Case) -> Result:
+    def one(case: Case, *, alone: bool = False) -> Result:
         trial = _trial(case.row, facts, options, log)
         result = trial.result
         result.skipped = case.inapplicable(facts.extensions)
@@ -104,6 +108,8 @@ def run(
             at = time.monotonic()
             log.begins(case.row.id)
             _carry_out(case, trial)
+            if alone:
+                _await_end(trial)
             log.ends(case.row.id)
             result.seconds = time.monotonic() - at
             left.append(trial.remove_created())
@@ -120,7 +126,7 @@ def run(
             # Those that run still remove what they have made.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    results = _again(cases, results, one, log)
+    results = _again(cases, results, partial(one, alone=True), log)
     generals = [result for result in log.results() if wanted(result.row.id)]
     for result in generals:
         redact(result, options.headers)
@@ -138,7 +144,7 @@ def run(
 def _again(
     cases: Sequence[Case], results: list[Result], one: Callable[[Case], Result], log: generic.Log
 ) -> list[Result]:
-    """Repeat the cases that were disturbed by a crash, one by one: most are innocent of it."""
+    """Repeat the cases that were disturbed by a crash: most are innocent of it."""
     disturbed = log.disturbed()
     if not disturbed or log.is_gone:
         return results
@@ -147,6 +153,15 @@ def _again(
         one(case) if case.row.id in disturbed and not log.is_gone else result
         for case, result in zip(cases, results, strict=True)
     ]
+
+
+def _await_end(trial: Trial) -> None:
+    """See whether the server survives the case, so that the next one is not blamed for it."""
+    end = time.monotonic() + _CRASHES_WITHIN
+    with suppress(NoResponse, Blocked):
+        while time.monotonic() < end:
+            trial.connect().close()
+            time.sleep(0.02)
 
 
 def _speed(case: Case) -> bool:
