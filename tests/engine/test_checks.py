@@ -287,7 +287,8 @@ async def test_who_does_not_send_leaves_when_asked(
 
     async def sending() -> None:
         with pytest.raises(HandedOver):
-            await send(bench, upload_id, 0, sha256(CONTENT), CONTENT[:50], FOREVER, when=when)
+            steps = (CONTENT[:50], 0.02, CONTENT[50:], FOREVER)
+            await send(bench, upload_id, 0, sha256(CONTENT), *steps, when=when)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sending)
