@@ -34,6 +34,8 @@ from conformance.wire import (
 from conformance.wire import resolve as _resolve
 
 VERSION = "1.0.0"
+_PATIENCE = 10.0
+"""Seconds to wait for something to become true."""
 BYTES: Field = ("Content-Type", "application/offset+octet-stream")
 """The type of a body that is part of an upload."""
 
@@ -306,8 +308,9 @@ class Trial:
         return Upload(self, f"{head}{sep}{last[:-8]}{other}{url[len(url.rstrip('/')) :]}")
 
     def poll(self, true: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Wait until something is true; whether it became so in time (that of a response)."""
-        end = time.monotonic() + (self.options.timeout if seconds is None else seconds)
+        """Wait until something is true; whether it became so in time."""
+        patience = min(_PATIENCE, self.options.timeout) if seconds is None else seconds
+        end = time.monotonic() + patience
         while not true():
             if time.monotonic() > end:
                 return False

@@ -201,7 +201,8 @@ def keys_beyond_ascii(trial: Trial) -> None:
     for key in ("näme".encode(), "näme".encode("latin-1")):
         answer = _create(trial, key + b" Zm9v")
         if answer.status < 300:
-            _keeps(trial.made(answer), {key.decode("latin-1"): b"foo"}, f"{key!r} Zm9v")
+            name = key.decode("latin-1")
+            _keeps(trial.made(answer), {name: b"foo"}, f"{name} Zm9v")
         else:
             trial.expect_refusal(answer, 400, where=f"Upload-Metadata with the key {key!r}")
 
