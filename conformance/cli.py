@@ -86,6 +86,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     # A report on stdout is for a program, which wants nothing else there.
     out = sys.stderr if Path("-") in files.values() else sys.stdout
     facts = look(_endpoint(given.url), options)
+    facts = dataclasses.replace(facts, server=given.name or facts.server)
     # The rows about all responses are made of the responses to the others.
     running = chosen or cases((), skip)
     strictness = Strictness(robust=given.strict, client=given.strict_clients)
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     globs = "rows by id, as PATCH-*,HEAD-01; may be given more than once"
     add("--only", action="append", default=[], metavar="ID-GLOB", help=f"test only these {globs}")
     add("--skip", action="append", default=[], metavar="ID-GLOB", help=f"leave out these {globs}")
+    add("--name", help="what the server is called in reports, if its Server field does not tell")
     add("--strict", action="store_true", help="ROBUST rows fail, not only warn")
     add("--strict-clients", action="store_true", help="CLIENT rows fail, not only warn")
     for form in FORMS:

@@ -188,6 +188,11 @@ def test_rows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1].endswith("[checksum]")
 
 
+def test_a_server_can_be_named(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([endpoint, *FAST, "--name", "tusd 2.8", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["server"]["software"] == "tusd 2.8"
+
+
 def test_each_row_is_told_if_wanted(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([endpoint, "--only", "CORE-07,CSUM-01", "-v"]) == 0
     said = capsys.readouterr().out
