@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,3 +203,38 @@ def test_no_byte_of_a_join_leaves_the_kernel(tmp_path: Path) -> None:
         if ours and (match := _CALL.search(line)):
             moved[match[1]] = moved.get(match[1], 0) + int(match[2])
     assert moved == {"copy_file_range": 64 << 20}
+
+
+async def test_bodies_do_not_wait_for_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many joins there are, and however long a piece of one takes."""
+    store = LocalStore(tmp_path, Durability.OS)
+    await put(store, opened("b"), {0: DATA})
+    go = threading.Event()
+    begun: list[int] = []
+    able = os.copy_file_range
+
+    def slow(a: int, b: int, count: int, at: int, to: int) -> int:
+        begun.append(to)
+        assert go.wait(30)
+        return able(a, b, count, at, to)
+
+    monkeypatch.setattr(os, "copy_file_range", slow)
+
+    async def copy(name: str) -> None:
+        async with store.writing(opened(name)) as writer:
+            await writer.copy(full("b", DATA), 0, len(DATA), 0)
+
+    async with anyio.create_task_group() as tasks:
+        try:
+            for number in range(20):
+                tasks.start_soon(copy, f"f{number}")
+            with anyio.fail_after(20):
+                while not begun:
+                    await anyio.sleep(0.001)
+                for number in range(20):
+                    await put(store, opened(f"w{number}"), {0: DATA})
+        finally:
+            go.set()
+    assert (tmp_path / "sessions" / "f19").read_bytes() == DATA

@@ -37,6 +37,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 8
+_COPIERS = 2
+"""Threads that join uploads: enough for one disk, and bodies never wait for them."""
 
 _READ = 256 * 1024
 """Bytes at a time when a file is read back: they stay in the processor's cache."""
@@ -64,10 +66,12 @@ class LocalStore:
         self._abandoned = root / "abandoned"
         self._durability = durability
         self._hop = Hop(_THREADS)
+        self._copying = Hop(_COPIERS)
 
     @asynccontextmanager
     async def writing(self, session: UploadSession) -> AsyncIterator[Writer]:
-        writer = LocalWriter(self._sessions / session.id, session, self._durability, self._hop)
+        path = self._sessions / session.id
+        writer = LocalWriter(path, session, self._durability, self._hop, self._copying)
         try:
             await writer.check()
             yield writer
@@ -210,12 +214,18 @@ class LocalWriter:
     """See `tusjumbo.ports.Writer`. The file is opened, and if need be made, by the first write."""
 
     def __init__(
-        self, path: Path, session: UploadSession, durability: Durability, hop: Hop
+        self,
+        path: Path,
+        session: UploadSession,
+        durability: Durability,
+        hop: Hop,
+        copying: Hop,
     ) -> None:
         self._path = path
         self._session = session
         self._durability = durability
         self._hop = hop
+        self._copying = copying
         self._file: int | None = None
         self._closed = False
         # Whoever commits the first range has made sure that the file is listed. Until then it may
@@ -231,7 +241,7 @@ class LocalWriter:
         await self._hop(_told, self._write, at, data, hasher)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
-        await self._hop(_told, self._copy, self._path.with_name(part.id), start, stop, at)
+        await self._copying(_told, self._copy, self._path.with_name(part.id), start, stop, at)
 
     async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
         await self._hop(_told, self._read_back, start, stop, hasher)
