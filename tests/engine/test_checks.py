@@ -285,9 +285,10 @@ async def test_who_does_not_send_leaves_when_asked(
     bench = Bench(pace=replace(PACE, idle=None))
     upload_id = await bench.create(60)
 
+    steps = (CONTENT[:50], 0.02, CONTENT[50:], FOREVER)
+
     async def sending() -> None:
         with pytest.raises(HandedOver):
-            steps = (CONTENT[:50], 0.02, CONTENT[50:], FOREVER)
             await send(bench, upload_id, 0, sha256(CONTENT), *steps, when=when)
 
     async with anyio.create_task_group() as tasks:
