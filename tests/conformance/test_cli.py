@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -241,6 +243,56 @@ def test_it_runs_as_a_module(endpoint: str) -> None:
     done = _run(endpoint, *FAST)
     assert (done.returncode, done.stderr) == (0, "")
     assert "All 2 rows hold." in done.stdout
+
+
+def test_a_terminal_sees_how_far_it_is(endpoint: str) -> None:
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "conformance", endpoint, *FAST],
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+        seen = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0
+    assert "1 of 2 rows" in seen
+    assert seen.endswith("2 of 2 rows\r\x1b[K"), "it is wiped at the end"
+    assert b"\x1b" not in done.stdout
+
+
+def test_it_can_be_stopped() -> None:
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def says(asked: Asked, answer: Answer) -> Answer:
+        if asked.fields.get("upload-length") == "10":
+            begun.set()
+            go_on.wait(30)
+        return answer
+
+    toy = Toy(says)
+    with toy.serving() as url:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "conformance", url, "--only", "HEAD-*", "--json", "-"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert begun.wait(30)
+        process.send_signal(signal.SIGINT)
+        go_on.set()
+        out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert said == "conformance: stopped before the end; no report was written\n"
+    assert toy.stored == {}, "what was made is removed"
 
 
 def test_it_needs_no_utf8_terminal(endpoint: str) -> None:
