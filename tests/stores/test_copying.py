@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tusjumbo.errors import StorageFailed, StorageFull
 from tusjumbo.settings import Durability
-from tusjumbo.stores import copying
+from tusjumbo.stores import copying, local
 from tusjumbo.stores.local import LocalStore
 from tusjumbo.testing.stores import DATA, full, opened, put
 
@@ -238,3 +238,25 @@ async def test_bodies_do_not_wait_for_copies(
         finally:
             go.set()
     assert (tmp_path / "sessions" / "f19").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_the_disk_begins_with_large_pieces_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    store = LocalStore(tmp_path, durability)
+    monkeypatch.setattr(local, "_WRITE_BEHIND", 1000)
+    advised: list[tuple[int, int]] = []
+
+    def advise(_: int, at: int, count: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        advised.append((at, count))
+        raise OSError(errno.EINVAL, "it is advice only")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    await put(store, opened("b"), {0: DATA})
+    async with store.writing(opened("a")) as writer:
+        await writer.copy(full("b", DATA), 0, 999, 0)
+        await writer.copy(full("b", DATA), 999, 3000, 999)
+    assert advised == ([(999, 2001)] if durability is Durability.COMMIT else [])
+    assert (tmp_path / "sessions" / "a").read_bytes() == DATA[:3000]

@@ -43,6 +43,9 @@ _COPIERS = 2
 _READ = 256 * 1024
 """Bytes at a time when a file is read back: they stay in the processor's cache."""
 
+_WRITE_BEHIND = 8 * 1024 * 1024
+"""Bytes of a piece, from which on the disk is told at once to begin with it."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _NO_HARD_LINKS = {
@@ -292,6 +295,8 @@ class LocalWriter:
                 raise StorageLost(source.name)
             with self._cutting(file, at, at + stop - start):
                 copying.copy(part, start, stop, file, at)
+            if self._durability is Durability.COMMIT and stop - start >= _WRITE_BEHIND:
+                copying.begin_writing(file, at, stop - start)
         finally:
             os.close(part)
 
