@@ -55,7 +55,9 @@ def _results() -> list[Result]:
         seconds=1.25,
     )
     silent = Result(
-        _row("PATCH-20", must), findings=[Finding(must, "no answer", 0)], exchanges=[exchange(None)]
+        _row("PATCH-20", must),
+        findings=[Finding(should, "late"), Finding(must, "no answer", 0)],
+        exchanges=[exchange(None)],
     )
     blocked = Result(
         _row("CREATE-03", must), blocked=f"not created: {EVIL}", exchanges=[exchange(500, EVIL)]
@@ -72,7 +74,9 @@ def _results() -> list[Result]:
     )
     noted = Result(_row("CREATE-04", Level.MAY), findings=[Finding(Level.MAY, "it is absolute")])
     passed = Result(
-        _row("PATCH-02", must), exchanges=[exchange(204)], notes=["The bytes were not compared."]
+        _row("PATCH-02", must),
+        exchanges=[exchange(204)],
+        notes=["The bytes were not compared.", "x" * 200],
     )
     skipped = Result(_row("CSUM-01", must), skipped=f"checksum is not advertised {EVIL}")
     return [passed, failed, warned, silent, blocked, noted, skipped, client]

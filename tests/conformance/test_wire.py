@@ -234,12 +234,18 @@ def test_an_interim_answer_is_waited_for() -> None:
 
 
 def test_a_final_answer_in_place_of_an_interim_one_is_kept() -> None:
-    with talk(answers(OK)) as (connection, _):
+    def refuses(connection: socket.socket) -> None:
+        hears(connection)
+        connection.sendall(OK)
+        hears(connection, b"")
+
+    with talk(refuses) as (connection, _):
         connection.request("PATCH", "/", [("Expect", "100-continue")])
         assert connection.interim(5) is None
         assert connection.interim(5) is None
         assert connection.answered()
         response = connection.read()
+        connection.close()
     assert (response.status, response.body) == (200, b"hi")
 
 
