@@ -61,7 +61,7 @@ def test_every_block_is_executed_by_a_test_below() -> None:
     counts = {language: len(blocks) for language, blocks in BLOCKS.items()}
     assert counts == {
         "sh": 2,
-        "bash": 2,
+        "bash": 3,
         "js": 1,
         "html": 1,
         "python": 2,
@@ -145,10 +145,31 @@ def test_curl_and_then_a_look_at_it(server: Server) -> None:
     assert said.endswith("hello world")
     assert (server.directory / "completed" / "hello.txt").read_bytes() == b"hello world"
 
-    said = _bash(BLOCKS["bash"][1], TUSJUMBO_UPLOAD_DIR=str(server.directory))
+    said = _bash(BLOCKS["bash"][2], TUSJUMBO_UPLOAD_DIR=str(server.directory))
     assert re.search(r"^jumbo_\w+  done +11 B +11 B +100% .* hello.txt$", said, re.MULTILINE)
     assert f"file               {server.directory}/completed/hello.txt\n" in said
     assert "0 failed." in said
+
+
+@pytest.mark.wire
+def test_curl_checks_parts_and_joins_them(server: Server) -> None:
+    said = _bash(_at(server, BLOCKS["bash"][1]))
+    assert said.startswith("HTTP/1.1 201")
+    assert (server.directory / "completed" / "joined.txt").read_bytes() == b"hello world"
+
+    wrong = BLOCKS["bash"][1].replace('printf %s "$1"', "printf something-else")
+    assert _bash(_at(server, wrong)).startswith("HTTP/1.1 400")
+    names = [path.name for path in (server.directory / "completed").iterdir()]
+    assert names == ["joined.txt"]
+
+
+@pytest.mark.wire
+def test_the_extensions_it_lists_are_the_advertised_ones(server: Server) -> None:
+    listed = re.search(r"`Tus-Extension: ([^`]+)`", README)
+    assert listed is not None
+    with server.endpoint.connect() as wire:
+        advertised = wire.request("OPTIONS", server.endpoint.path)["Tus-Extension"]
+    assert re.split(r",\s+", listed[1]) == advertised.split(",")
 
 
 # --- tus-js-client -------------------------------------------------------------------------------
