@@ -44,15 +44,16 @@ def headline(report: Report) -> str:
     """One sentence: did it pass, and how many rows came to what."""
     counts = report.counts()
     looked = len(report.results) - counts[Verdict.SKIP]
+    rows = "1 row" if looked == 1 else f"{looked} rows"
     if report.exit_code:
         bad = _list(report, Verdict.FAIL, Verdict.BLOCKED)
         rest = _list(report, Verdict.WARN)
-        return f"{bad}{f' and {rest}' if rest else ''}, of {looked} rows."
+        return f"{bad}{f' and {rest}' if rest else ''}, of {rows}."
     if not looked:
         return "No row applies."
     if warned := counts[Verdict.WARN]:
-        return f"Nothing required is broken in {looked} rows; {warned} warned."
-    return f"All {looked} rows hold."
+        return f"Nothing required is broken in {rows}; {warned} warned."
+    return "The row holds." if looked == 1 else f"All {rows} hold."
 
 
 def _list(report: Report, *verdicts: Verdict) -> str:

@@ -54,12 +54,14 @@ def test_a_report_without_rows_is_one(form: str) -> None:
         ),
         (good(), "All 2 rows hold."),
         (report(results=[]), "No row applies."),
+        (report(results=report().having(Verdict.PASS)), "The row holds."),
+        (report(results=report().having(Verdict.BLOCKED)), "1 blocked, of 1 row."),
         (
             replace(report(), results=report().having(Verdict.WARN, Verdict.PASS)),
             "Nothing required is broken in 3 rows; 2 warned.",
         ),
     ],
-    ids=["bad", "strict", "good", "empty", "warned"],
+    ids=["bad", "strict", "good", "empty", "one", "blocked", "warned"],
 )
 def test_the_headline_tells_how_it_went(given: Report, said: str) -> None:
     assert summary.headline(given) == said
@@ -293,7 +295,7 @@ def test_markdown_keeps_what_a_server_says_in_fences_or_escaped() -> None:
 def test_fences_are_longer_than_what_is_in_them() -> None:
     row = Row("PATCH-04", Level.MUST, "s", "A sentence.")
     (result,) = [r for r in report().results if r.row.id == "PATCH-20"]
-    finding = replace(result.findings[0], text="````\n# not a heading", exchange=None)
+    finding = replace(result.findings[-1], text="````\n# not a heading", exchange=None)
     said = markdown.render(report(results=[Result(row, findings=[finding])]))
     assert "`````text\n- ```` # not a heading\n`````" in said
 
