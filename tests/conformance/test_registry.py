@@ -14,9 +14,23 @@ from conformance.untested import UNTESTED
 
 # The rows of the specification's list: prefix, and how many there are, from 1 on.
 SPECIFIED = {
-    "CORE-GEN": 5, "CORE": 14, "HEAD": 13, "PATCH": 25, "OVR": 7,
-    "CREATE": 19, "META": 16, "CWU": 14, "DEFER": 16, "EXP": 10,
-    "CSUM": 14, "TRAIL": 7, "TERM": 9, "CONC": 25, "UNFIN": 7, "LOCK": 5, "CORS": 10,
+    "CORE-GEN": 5,
+    "CORE": 14,
+    "HEAD": 13,
+    "PATCH": 25,
+    "OVR": 7,
+    "CREATE": 19,
+    "META": 16,
+    "CWU": 14,
+    "DEFER": 16,
+    "EXP": 10,
+    "CSUM": 14,
+    "TRAIL": 7,
+    "TERM": 9,
+    "CONC": 25,
+    "UNFIN": 7,
+    "LOCK": 5,
+    "CORS": 10,
 }
 
 
