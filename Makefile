@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.14 python3.13 python3.12 p
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help serve test soak bench format readme tools clean
+.PHONY: help serve test soak bench format readme conformance tools clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make bench    measure                  (ARGS=\"--help\")"
 	@echo "make format   put the code in shape"
 	@echo "make readme   write the README's table of settings anew"
+	@echo "make conformance   run the suite on other servers too, for the README's table"
 	@echo "make clean    remove what was installed"
 
 serve: $(VENV)/.serve
@@ -59,6 +60,9 @@ format: $(VENV)/.test
 
 readme: $(VENV)/.test
 	$(BIN)/python -m tusjumbo.cli.reference README.md
+
+conformance: $(VENV)/.test $(PEERS)
+	$(BIN)/python -m tests.conformance.verdicts README.md
 
 clean:
 	rm -rf $(VENV) $(CLIENTS)/node_modules .mypy_cache .ruff_cache .cache dist
