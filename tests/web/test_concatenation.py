@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from email.utils import formatdate
 from pathlib import Path
+from typing import Literal
 
+import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from tests.web.browsing import Answer, Browser, Clock, T, files_below
+from tests.web.browsing import OFFSET_STREAM, Answer, Browser, Clock, T, files_below
 from tests.web.conftest import Serve
+from tusjumbo.web.asgi import TusJumbo
 
 DAY = 86400.0
 PARTIAL = {"Upload-Concat": "partial"}
@@ -274,3 +280,26 @@ async def test_addresses_are_the_clients(
     for reference in (location, f"{prefix}/{name}", name):
         assert (await ask("POST", "/", {"Upload-Concat": f"final;{reference}"})).status == 201
     assert (await ask("POST", "/", {"Upload-Concat": f"final;/no/{name}"})).status == 400
+
+
+@pytest.mark.parametrize("lifespan", [True, False], ids=["lifespan", "no lifespan"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_follows_an_answer_in_loops_of_their_own(
+    upload_dir: Path, backend: Literal["asyncio", "trio"], lifespan: bool
+) -> None:
+    """A test client, or an adapter that runs one event loop for each request."""
+    tus = TusJumbo(upload_dir=upload_dir)
+    app = Starlette()
+    tus.mount(app, "/files")
+    client = TestClient(app, backend=backend, headers=T)
+    with client if lifespan else nullcontext():
+        part = client.post("/files", headers={**PARTIAL, "Upload-Length": "3"}).headers["location"]
+        made = client.post("/files", headers={"Upload-Concat": f"final;{part} {part}"})
+        assert (made.status_code, "upload-offset" in made.headers) == (201, False)
+        path = made.headers["location"]
+        headers = {"Upload-Offset": "0", "Content-Type": OFFSET_STREAM}
+        assert client.patch(part, headers=headers, content=b"abc").status_code == 204
+        assert client.head(path).headers["upload-offset"] == "6"
+        assert client.get(path).content == b"abcabc"
+    if not lifespan:
+        anyio.run(tus.house.aclose)

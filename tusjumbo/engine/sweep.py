@@ -1,9 +1,9 @@
 """Sweep: what time does to uploads, and what a crash left undone.
 
-Expired unfinished uploads are set aside, later removed; sealed ones are finished; finished ones
-are never touched. Each session is handled while holding its lock, taken only if it is free (nobody
-is ever asked to leave for housekeeping), and looked at again once it is held. Any number of
-processes may sweep at once.
+Expired unfinished uploads are set aside, later removed; sealed ones are finished; those that wait
+for their parts are looked at, in case nobody else did; finished ones are never touched. Each
+session is handled while holding its lock, taken only if it is free (nobody is ever asked to leave
+for housekeeping), and looked at again once it is held. Any number of processes may sweep at once.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `sessions/<id>` while an upload is open, `completed/<name>` when it is finished, `abandoned/<id>`
 when it expired. Every byte is written once, where it stays: finishing and setting aside give the
-same file another name.
+same file another name. Only joining copies, inside the kernel (`tusjumbo.stores.copying`).
 
 The store believes the session it is given: bytes outside its ranges do not exist. So writing never
 truncates and never appends, what an earlier request left behind is overwritten by the next one, and
