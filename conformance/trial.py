@@ -35,7 +35,6 @@ from conformance.wire import resolve as _resolve
 
 VERSION = "1.0.0"
 _PATIENCE = 10.0
-"""Seconds to wait for something to become true."""
 BYTES: Field = ("Content-Type", "application/offset+octet-stream")
 """The type of a body that is part of an upload."""
 
@@ -307,10 +306,14 @@ class Trial:
         other = re.sub(r"[A-Za-z0-9]", lambda it: "1" if it[0] == "0" else "0", last[-8:])
         return Upload(self, f"{head}{sep}{last[:-8]}{other}{url[len(url.rstrip('/')) :]}")
 
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for what a server does by itself."""
+        return min(_PATIENCE, self.options.timeout)
+
     def poll(self, true: Callable[[], bool], seconds: float | None = None) -> bool:
         """Wait until something is true; whether it became so in time."""
-        patience = min(_PATIENCE, self.options.timeout) if seconds is None else seconds
-        end = time.monotonic() + patience
+        end = time.monotonic() + (self.patience if seconds is None else seconds)
         while not true():
             if time.monotonic() > end:
                 return False

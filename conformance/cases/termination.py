@@ -14,8 +14,6 @@ from conformance.wire import Address, NoResponse, Response
 _SECTION = "Termination / DELETE"
 _EXTENSION = "termination"
 _GONE = (404, 410)
-_PATIENCE = 10.0
-"""Seconds for what a server may do after its answer."""
 
 
 def _deleted(upload: Upload, where: str) -> bool:
@@ -108,7 +106,7 @@ def delete_during_a_patch(trial: Trial) -> None:
             again.append(upload.delete())
             return again[-1].status != 423
 
-        trial.poll(repeated, _PATIENCE)
+        trial.poll(repeated, trial.patience)
         deletion = again[-1]
     where = "DELETE during a PATCH"
     if trial.expect(deletion, 204, where=where):
@@ -179,9 +177,9 @@ def _delete_of_an_awaited_part(trial: Trial) -> None:
         trial.note(f"DELETE of a part of a pending final was answered {answer.status}.")
         return
     trial.check(
-        trial.poll(lambda: pending.state().status >= 400, _PATIENCE),
-        f"a part of a pending final was deleted, and {_PATIENCE:g} s later the final still seems"
-        f" to wait for it: {pending.state()}; expected an error, as it can never be finished",
+        trial.poll(lambda: pending.state().status >= 400, trial.patience),
+        f"a part of a pending final was deleted, and {trial.patience:g} s later the final still"
+        f" seems to wait for it: {pending.state()}; expected an error, as it can never be finished",
     )
 
 

@@ -15,8 +15,6 @@ from conformance.wire import Field
 _SECTION = "Concatenation"
 _NEEDS = "concatenation-unfinished"
 _PARTIAL: Field = ("Upload-Concat", "partial")
-_PATIENCE = 10.0
-"""Seconds after which a server should have noticed that a part is gone."""
 
 
 @case("UNFIN-01", Level.MUST, _SECTION, needs="concatenation")
@@ -82,7 +80,7 @@ def finished_by_its_parts(trial: Trial) -> None:
         trial.check(
             told == str(len(piece)), f"PATCH of part {index + 1}: Upload-Offset {told}", at=answer
         )
-    settle(upload, _PATIENCE)
+    settle(upload, trial.patience)
     upload.holds(b"hello world")
 
 
@@ -96,7 +94,7 @@ def patch_while_pending(trial: Trial) -> None:
             trial.expect(upload.patch(offset, body), 403, where=where)
     answer = second.patch(0, b" world")
     trial.expect(answer, 204, where="PATCH of the unfinished part afterwards")
-    settle(upload, _PATIENCE)
+    settle(upload, trial.patience)
     upload.holds(b"hello world")
 
 
@@ -113,11 +111,11 @@ def part_that_goes_away(trial: Trial) -> None:
             trial.note(f"DELETE of a part that is waited for was answered {answer.status}.")
         else:
             trial.assume(answer.status < 300, f"DELETE of a part was answered {answer.status}")
-            _fails(trial, upload, _PATIENCE, "its part was terminated")
+            _fails(trial, upload, trial.patience, "its part was terminated")
     elif expiring is None:
         trial.skip("termination is not advertised, and when uploads expire is not known")
     if expiring is not None and expiry is not None:
-        _fails(trial, expiring, expiry + _PATIENCE, f"its parts had {expiry:g} s left")
+        _fails(trial, expiring, expiry + trial.patience, f"its parts had {expiry:g} s left")
 
 
 def _fails(trial: Trial, upload: Upload, seconds: float, why: str) -> None:
@@ -159,7 +157,7 @@ def parts_of_unknown_length(trial: Trial) -> None:
     )
     answer = second.patch(3, b"rld")
     trial.assume(answer.status < 300, f"PATCH was answered {answer.status}")
-    settle(upload, _PATIENCE)
+    settle(upload, trial.patience)
     upload.holds(b"hello world")
 
 

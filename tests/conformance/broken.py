@@ -22,6 +22,10 @@ App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 Wrap: TypeAlias = Callable[[App], App]
 
 
+def _as_it_is(app: App) -> App:
+    return app
+
+
 @dataclass(frozen=True)
 class Broken:
     row: str
@@ -31,7 +35,7 @@ class Broken:
     wrap: Wrap
     options: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the tusjumbo inside that differ from the usual ones."""
-    inside: Wrap = lambda app: app
+    inside: Wrap = _as_it_is
     """Around the tusjumbo inside: a server that does less, and all of that right."""
     shown_by: tuple[str, ...] = ()
     """The cases to run, if the row has none of its own."""

@@ -187,7 +187,7 @@ def _once(request: Request) -> None:
     request.put("upload-concat", "final;" + " ".join(dict.fromkeys(urls)))
 
 
-def _goes_with_its_parts(app: App) -> App:
+def goes_with_its_parts(app: App) -> App:
     """Who deletes a part deletes what was made of it."""
     made_of: dict[str, str] = {}
     gone: set[str] = set()
@@ -255,7 +255,7 @@ def _hands_metadata_on(app: App) -> App:
     return broken
 
 
-def _never_gives_up(app: App) -> App:
+def never_gives_up(app: App) -> App:
     """A final that cannot be made any more goes on waiting."""
     pending: dict[str, str] = {}
 
@@ -404,7 +404,7 @@ BROKEN = (
         "has deleted what was never there",
         says(on("DELETE"), become(204), drop("content-length"), given=status(404)),
     ),
-    Broken("TERM-08", "deletes what was made of the part", _goes_with_its_parts),
+    Broken("TERM-08", "deletes what was made of the part", goes_with_its_parts),
     Broken(
         "TERM-09",
         "cannot stand Content-Length: 0",
@@ -539,7 +539,7 @@ BROKEN = (
         says(on("HEAD"), drop("upload-offset"), given=_is_final),
     ),
     Broken("UNFIN-04", "has a conflict", says(on("PATCH"), become(409), given=status(403))),
-    Broken("UNFIN-05", "waits for what is gone", _never_gives_up),
+    Broken("UNFIN-05", "waits for what is gone", never_gives_up),
     Broken(
         "UNFIN-06",
         "tells a length that nobody knows",
