@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "catalogs": (LOWER, "anyio"),
     "stores": (LOWER, "anyio"),
     "lockers": (LOWER, "anyio"),
+    "processing": (LOWER, ""),
     "testing": (LOWER, "anyio pytest"),
     "composition": (HOUSE, ""),
     "web": (HOUSE, "anyio starlette"),
