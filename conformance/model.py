@@ -127,6 +127,28 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """Of an upload, as HEAD tells it."""
+
+    status: int
+    offset: str | None
+    length: str | None
+    deferred: str | None
+
+    @property
+    def is_refused(self) -> bool:
+        """HEAD was refused for another reason than that there is no such upload."""
+        return 400 <= self.status < 500 and self.status not in (404, 410)
+
+    def __str__(self) -> str:
+        known = [f"HEAD {self.status}"]
+        known += [f"Upload-Offset {self.offset}"] if self.offset is not None else []
+        known += [f"Upload-Length {self.length}"] if self.length is not None else []
+        known += [f"Upload-Defer-Length {self.deferred}"] if self.deferred is not None else []
+        return ", ".join(known)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A requirement that was not met. `exchange` is the index of the one that shows it."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from conformance import generic
-from conformance.model import Exchange, Facts, Finding, Level, Result, Row
+from conformance.model import Exchange, Facts, Finding, Level, Result, Row, State
 from conformance.options import Options
 from conformance.wire import (
     Address,
@@ -49,23 +49,6 @@ class Blocked(Exception):
 
 class Skip(Exception):
     """The row does not apply to this server."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Of an upload, as HEAD tells it."""
-
-    status: int
-    offset: str | None
-    length: str | None
-    deferred: str | None
-
-    def __str__(self) -> str:
-        known = [f"HEAD {self.status}"]
-        known += [f"Upload-Offset {self.offset}"] if self.offset is not None else []
-        known += [f"Upload-Length {self.length}"] if self.length is not None else []
-        known += [f"Upload-Defer-Length {self.deferred}"] if self.deferred is not None else []
-        return ", ".join(known)
 
 
 @dataclass
@@ -345,6 +328,11 @@ def _ignore(exchange: Exchange, fields: Sequence[Field], response: Response) -> 
     """Nobody looks at the tidying up."""
 
 
+def _state(head: Response) -> State:
+    fields = ("upload-offset", "upload-length", "upload-defer-length")
+    return State(head.status, *map(head.get, fields))
+
+
 @dataclass(frozen=True)
 class Upload:
     """One upload of a case, by its URL."""
@@ -367,6 +355,13 @@ class Upload:
     def head(self, headers: Iterable[Field] = ()) -> Response:
         return self.request("HEAD", headers)
 
+    def look(self) -> Response:
+        """HEAD; the case is blocked if it is refused, unless because there is no such upload."""
+        answer = self.head()
+        state = _state(answer)
+        self.trial.assume(not state.is_refused, f"the upload cannot be looked at: {state}")
+        return answer
+
     def delete(self, headers: Iterable[Field] = ()) -> Response:
         return self.request("DELETE", [*headers, ("Content-Length", "0")])
 
@@ -385,13 +380,7 @@ class Upload:
 
     def state(self) -> State:
         """What HEAD says."""
-        head = self.head()
-        return State(
-            head.status,
-            head.get("upload-offset"),
-            head.get("upload-length"),
-            head.get("upload-defer-length"),
-        )
+        return _state(self.head())
 
     def offset(self) -> int:
         """The offset that HEAD says; the case is blocked if it says none."""

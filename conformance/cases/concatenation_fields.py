@@ -43,7 +43,7 @@ def echo(trial: Trial) -> None:
             continue
         upload = trial.made(answer)
         settle(upload)
-        head = upload.head()
+        head = upload.look()
         told = head.get("upload-concat")
         trial.check(
             told is not None and _listed(trial, told) == _listed(trial, sent),
@@ -257,14 +257,14 @@ def kinds(trial: Trial) -> None:
     joined = final(trial, whole)
     usual = trial.create(5)
     for what, upload in (("an unfinished", begun), ("a finished", whole)):
-        head = upload.head()
+        head = upload.look()
         told = head.get("upload-concat")
         if head.status in (404, 410) and upload is whole:
             continue
         trial.check(
             told == "partial", f"HEAD of {what} partial upload says Upload-Concat {told!r}", at=head
         )
-    head = joined.head()
+    head = joined.look()
     told = head.get("upload-concat") or ""
     if not (trial.options.finished_gone and head.status in (404, 410)):
         trial.check(

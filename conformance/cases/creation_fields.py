@@ -91,6 +91,7 @@ def lengths_that_are_large(trial: Trial) -> None:
 def _kept(trial: Trial, answer: Response, size: int) -> None:
     if 200 <= answer.status < 300:
         state = trial.made(answer).state()
+        trial.assume(not state.is_refused, f"the upload cannot be looked at: {state}")
         trial.check(state.length == str(size), f"Upload-Length {size} was accepted; then {state}")
 
 

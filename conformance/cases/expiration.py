@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from conformance import finals
-from conformance.model import Level
+from conformance.model import Level, State
 from conformance.registry import case
-from conformance.trial import BYTES, State, Trial, Upload
+from conformance.trial import BYTES, Trial, Upload
 from conformance.wire import Address, NoResponse, Response
 
 _SECTION = "Expiration / Upload-Expires"

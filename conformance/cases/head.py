@@ -82,10 +82,10 @@ def status(trial: Trial) -> None:
 def not_cached(trial: Trial) -> None:
     """No cache may keep what HEAD tells of an upload: Cache-Control has no-store."""
     upload = trial.create(10)
-    _not_stored(trial, upload.head(), "HEAD of a new upload")
+    _not_stored(trial, upload.look(), "HEAD of a new upload")
     answer = upload.patch(0, b"hello")
     trial.assume(200 <= answer.status < 300, f"PATCH was answered {answer.status}")
-    _not_stored(trial, upload.head(), "HEAD of a begun upload")
+    _not_stored(trial, upload.look(), "HEAD of a begun upload")
 
 
 @case("HEAD-06", Level.ROBUST, _SECTION)

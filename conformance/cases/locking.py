@@ -65,6 +65,7 @@ def _told(answer: Response) -> int | None:
 def head_of_a_locked_upload(trial: Trial) -> None:
     """HEAD during a PATCH tells an offset or is answered 423, in time for a client to wait."""
     upload = trial.create(len(_CONTENT))
+    upload.look()
     with _held(trial, upload):
         answer = _patient(trial, upload, "HEAD")
     if answer.status == 423:
@@ -183,6 +184,7 @@ def locks_of_clients_that_are_gone(trial: Trial) -> None:
         left = []
         for what, leave, seconds in leaving:
             upload = trial.create(len(_CONTENT))
+            upload.look()
             old = stack.enter_context(trial.connect(upload.url))
             _begin(trial, upload, old)
             leave(old)

@@ -70,6 +70,7 @@ def _is_gone(upload: Upload) -> bool:
 def post_as_head(trial: Trial) -> None:
     """POST to an upload with the override HEAD tells the offset, and ends as a POST does."""
     upload = trial.create(10)
+    upload.look()
     with trial.connect(upload.url) as connection:
         # A Content-Length that is the upload's, and no body, would keep the client waiting here.
         answer = upload.request("POST", [_as("HEAD")], b"", on=connection)
