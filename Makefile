@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CAMPAIGN ?= 20
 
 # command:Debian packages, for the tests
-TOOLS := cc:gcc,libc6-dev chromium:chromium curl:curl node:nodejs npm:npm openssl:openssl strace:strace
+TOOLS := cc:gcc,libc6-dev chromium:chromium curl:curl file:file node:nodejs npm:npm openssl:openssl strace:strace
 CLIENTS := tests/clients/js
 NGINX := .cache/nginx/usr/sbin/nginx
 PEERS := .cache/peers/.installed

@@ -101,6 +101,23 @@ class MediaTypeUnsupported(Refusal):
         super().__init__(f"Send the bytes as Content-Type: {expected} (found {self.found!r}).")
 
 
+class MediaTypeRefused(Refusal):
+    """The file is of a type that is not taken here, or is not what it claims to be.
+
+    `declared` is the client's word (empty: none), `found` what its content is (None: not looked
+    at), `allowed` the patterns that are taken (empty: all but some).
+    """
+
+    def __init__(self, declared: str, found: str | None, allowed: Collection[str]) -> None:
+        self.declared = declared[:80]
+        self.found = found
+        self.allowed = tuple(allowed)
+        claim = f"declared as {self.declared!r}" if self.declared else "of no declared type"
+        what = f"A file {claim}" if found is None else f"A file {claim} that is {found}"
+        taken = f" Send one of: {', '.join(self.allowed)}." if self.allowed else ""
+        super().__init__(f"{what} is not taken here.{taken}")
+
+
 class Unauthorized(Refusal):
     """Who asks is unknown. `challenge` is what WWW-Authenticate will say."""
 

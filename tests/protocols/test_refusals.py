@@ -42,6 +42,7 @@ ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.UploadTooLarge(10), 413, 413),
     (errors.BodyTooLong("abc", 10), 413, 413),
     (errors.MediaTypeUnsupported(None, "a/b"), 415, 415),
+    (errors.MediaTypeRefused("a/b\r\n\u20ac", "c/d", ("e/*",)), 415, 415),
     (errors.UploadLocked("abc", 20.0), 423, 423),
     (errors.HandedOver("abc"), 423, 423),
     (errors.StaleCommit("abc"), 423, 423),

@@ -67,6 +67,7 @@ TUS: Mapping[type[TusJumboError], Row] = {
     errors.UploadTooLarge: Row(413),
     errors.BodyTooLong: Row(413),
     errors.MediaTypeUnsupported: Row(415),
+    errors.MediaTypeRefused: Row(415),
     errors.UploadLocked: Row(423),
     errors.DigestMismatch: Row(460),
     # What ended a request that was right. HandedOver: AMB-14.
