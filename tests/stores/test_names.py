@@ -57,6 +57,18 @@ ID = "jumbo_abcdefghijklmnopqrstuvwxyz234567"
         ("Com1", "_Com1"),
         ("lpt\u00b9.x", "_lpt\u00b9.x"),
         ("conin$", "_conin$"),
+        ("CLOCK$", "_CLOCK$"),
+        ("nul" + " " * 250 + "a", "_nul"),
+        ("con" + " " * 200 + "y.csv", "_con.csv"),
+        ("con." + "y" * 196, "_con." + "y" * 195),
+        ("a\uf05c..\uf02fb\uf03a", "a_.._b_"),
+        ("..\uff0f..\u2215x\u2044y\uff3cz", "_.._x_y_z"),
+        ("象\uff1f\uff1a日本.mp4", "象\uff1f\uff1a日本.mp4"),
+        ("\u3164.exe", "exe"),
+        ("a\u2800b\uffa0.txt", "a b .txt"),
+        ("x\ufffe\uffff\ufdd0\U0010ffff.txt", "x.txt"),
+        ("\ue000.txt", "\ue000.txt"),
+        ("%2e%2e%2fpasswd", "%2e%2e%2fpasswd"),
         ("console.txt", "console.txt"),
         ("com10", "com10"),
         ("x" * 300 + ".csv", "x" * 196 + ".csv"),
@@ -78,12 +90,30 @@ def is_safe(name: str) -> bool:
         and re.search(r'[/\\<>:"|?*\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]', name) is None
         and name[0] not in ". "
         and name[-1] not in ". "
+        and re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d) *(\..*)?", name, re.DOTALL) is None
+        and re.search("[\uf000-\uf0ff\ufdd0-\ufdef\ufffe\uffff\u2215\u2044\uff0f\uff3c]", name)
+        is None
         and unicodedata.is_normalized("NFC", name)
     )
 
 
 parts = st.sampled_from(
-    [*"./\\ \x00:", "..", "CON", "nul", "x" * 150, "象" * 50, "e\u0301", "\u200d", "\u202e", ".csv"]
+    [
+        *"./\\ \x00:",
+        "..",
+        " " * 200,
+        "\uf05c",
+        "\uff0f",
+        "\uffff",
+        "CON",
+        "nul",
+        "x" * 150,
+        "象" * 50,
+        "e\u0301",
+        "\u200d",
+        "\u202e",
+        ".csv",
+    ]
 )
 filenames = st.lists(parts | st.text(max_size=5), max_size=12).map("".join)
 

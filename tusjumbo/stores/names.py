@@ -23,10 +23,22 @@ _JOINERS = "\u200c\u200d"
 
 _EDGES = " ." + _JOINERS
 
-_WINDOWS_CHARACTERS = str.maketrans(dict.fromkeys('<>:"|?*', "_"))
+_WINDOWS_CHARACTERS = dict.fromkeys('<>:"|?*', "_")
+
+# Read as a slash or backslash where names are turned into an old code page ("best fit"), and by
+# people. Other characters in full width stay: that is how Chinese and Japanese are written.
+_SLASHES = dict.fromkeys("\u2044\u2215\u2216\u29f8\u29f9\ufe68\uff0f\uff3c", "_")
+
+# Where CIFS, WSL and Cygwin keep what Windows forbids: U+F05C is a backslash to them.
+_PRIVATE = dict.fromkeys(map(chr, range(0xF000, 0xF100)), "_")
+
+# They count as letters or symbols, and nobody sees them.
+_BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
+
+_REPLACED = str.maketrans(_WINDOWS_CHARACTERS | _SLASHES | _PRIVATE | _BLANKS)
 
 _WINDOWS_DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?",
+    r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -34,12 +46,12 @@ _WINDOWS_DEVICE = re.compile(
 def sanitised(filename: str, upload_id: str) -> str:
     """A safe name like `filename`; the id if nothing of it is left."""
     last = re.split(r"[/\\]", filename)[-1]
-    kept = "".join(map(_kept, last)).translate(_WINDOWS_CHARACTERS)
-    name = unicodedata.normalize("NFC", kept).strip(_EDGES)
+    kept = "".join(map(_kept, last)).translate(_REPLACED)
+    name = _cut(unicodedata.normalize("NFC", kept).strip(_EDGES))
+    # Only now: what was cut off may have been what made it another name.
     if _WINDOWS_DEVICE.fullmatch(name):
-        name = "_" + name
-    stem, extension = _split(name)
-    return _joined(stem, extension) or upload_id
+        name = _cut("_" + name)
+    return name or upload_id
 
 
 def alternatives(name: str, upload_id: str) -> Iterator[str]:
@@ -65,7 +77,16 @@ def _kept(character: str) -> str:
     # Cf: direction overrides make "exe.jpg" of "gpj.exe". Cs has no UTF-8.
     if category in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS:
         return ""
-    return character
+    return "" if _is_noncharacter(ord(character)) else character
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Unicode 23.7: for no text, and refused by APFS. What is unassigned today may be an emoji."""
+    return 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+
+
+def _cut(name: str) -> str:
+    return _joined(*_split(name))
 
 
 def _split(name: str) -> tuple[str, str]:
