@@ -33,6 +33,10 @@ ISO_MEDIA = "video/mp4"
 OOXML = "application/vnd.openxmlformats-officedocument."
 
 
+_IN_TWO_FAMILIES = {XML: "text", "application/rtf": "text", "application/yaml": "text"}
+"""Registered, or long used, under both."""
+
+
 class Danger(enum.Enum):
     """Who runs the content, if it is not what it was taken for."""
 
@@ -202,6 +206,12 @@ def canonical(media_type: str) -> str:
     """The one name for a type, without parameters; empty if none is given."""
     name = media_type.partition(";")[0].strip().lower()
     return _CANONICAL.get(name, name)
+
+
+def families(media_type: str) -> tuple[str, ...]:
+    """What may stand before the slash: for most one word, for `application/xml` also `text`."""
+    family = media_type.partition("/")[0]
+    return (family, _IN_TWO_FAMILIES[media_type]) if media_type in _IN_TWO_FAMILIES else (family,)
 
 
 def danger(media_type: str) -> Danger | None:

@@ -27,6 +27,7 @@ from tusjumbo.processing.kinds import (
     built_upon,
     canonical,
     danger,
+    families,
     is_known,
     is_text,
     lookalikes,
@@ -108,7 +109,8 @@ def verdict(policy: MediaPolicy, declared: str, sniffed: Sniffed) -> Verdict:
         raise MediaTypeRefused(declared, found, policy.allow)
     if policy.strict and _is_disguised(claim, found):
         raise MediaTypeRefused(declared, found, policy.allow)
-    counts_as = (found,) if danger(found) else (found, *built_upon(found))
+    upon = () if danger(found) else built_upon(found)
+    counts_as = (found, *(name for name in upon if not _matches(policy.deny, (name,))))
     if not _allowed(policy, counts_as) and not _believed(policy, claim, found):
         raise MediaTypeRefused(declared, found, policy.allow)
     return Verdict.ACCEPTED
@@ -144,7 +146,7 @@ def _allowed(policy: MediaPolicy, media_types: Iterable[str]) -> bool:
 
 def _matches(patterns: tuple[str, ...], media_types: Iterable[str]) -> bool:
     return any(
-        pattern in ("*/*", name, f"{name.partition('/')[0]}/*")
+        pattern in ("*/*", name) or pattern in (f"{family}/*" for family in families(name))
         for name in media_types
         for pattern in patterns
     )

@@ -105,6 +105,8 @@ def _beyond_markup(head: bytes, ask: Backend) -> str:
 
 def _binary(head: bytes, ask: Backend) -> str:
     found = signatures.program(head) or signatures.other(head) or canonical(ask(head))
+    if found == OCTETS:  # libmagic wants to see more of some than their signature
+        found = canonical(signatures.by_filetype(head))
     # Text, markup and scripts were looked for already, by rules that do not depend on the backend.
     if found.startswith(("text/", "message/")) or _MEDIA_TYPE.fullmatch(found) is None:
         return OCTETS

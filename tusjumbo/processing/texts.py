@@ -57,7 +57,7 @@ _OPENINGS = (
         re.compile(
             r"(?:/\*(?:[^*]++|\*(?!/))*+\*/|//[^\n]*+\n|\s++)*+"
             r"(?:[\"']use strict[\"']"
-            r"|(?:export\s+)?(?:default\s+)?(?:async\s+)?function\b[^\n]{0,200}\{"
+            r"|(?:export\s+)?(?:default\s+)?(?:async\s+)?[!;]?function\b[^\n]{0,200}\{"
             r"|[!;]?\((?:async\s*)?(?:function\b|\([\w, ]*\)\s*=>)"
             r"|import\s[^;\n]*?\sfrom\s*[\"']|import\s*[\"']|export\s+(?:const|class|default)\b"
             r"|(?:var|let|const)\s+[\w$\[{][^=\n;]{0,200}=[^=])"
