@@ -64,11 +64,13 @@ _CODECS = (
     (re.compile(rb"\x80theora|BBCD\0"), "video/ogg"),
     (re.compile(rb"\x01vorbis|OpusHead|Speex   |\x7fFLAC"), "audio/ogg"),
 )
+_HEIF = "image/heif"
+_PICTURES = ("image/heic", "image/avif")
 # ISO/IEC 14496-12: the major brand says what to expect, and the compatible ones what is promised.
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "image/avif"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "image/heic"),
-    **dict.fromkeys((b"mif1", b"msf1"), "image/heif"),
+    **dict.fromkeys((b"mif1", b"msf1"), _HEIF),
     **dict.fromkeys((b"M4A ", b"M4B ", b"M4P "), "audio/mp4"),
     **dict.fromkeys((b"3gp4", b"3gp5", b"3gp6", b"3gp7", b"3ge6", b"3g2a"), "video/3gpp"),
     b"qt  ": "video/quicktime",
@@ -113,11 +115,12 @@ def other(head: bytes) -> str | None:
 def _brand(head: bytes) -> str:
     size = int.from_bytes(head[:4], "big")
     major, compatible = head[8:12], head[16 : max(16, min(size, 256))]
-    brands = (major, *(compatible[at : at + 4] for at in range(0, len(compatible), 4)))
-    if major in (b"mif1", b"msf1"):  # generic: the others say which codec
-        brands = (*brands[1:], major)
-        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), ISO_MEDIA)
-    return _BRANDS.get(major, ISO_MEDIA)
+    kind = _BRANDS.get(major, ISO_MEDIA)
+    if kind != _HEIF:
+        return kind
+    # It says that it is a picture, and the others by which codec.
+    brands = (_BRANDS.get(compatible[at : at + 4]) for at in range(0, len(compatible), 4))
+    return next((brand for brand in brands if brand in _PICTURES), kind)
 
 
 def inside(head: bytes, container: str) -> str:
