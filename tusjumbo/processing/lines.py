@@ -17,16 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tusjumbo.errors import ConfigurationError
+from tusjumbo.processing.marks import MARKS
 from tusjumbo.processing.pieces import PIECE
 
-# UTF-32 first: its little-endian mark begins with the one of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _LONGEST_MARK = 4
 _BOM = "\ufeff"
 
@@ -99,7 +92,7 @@ class Decoding:
         return text
 
     def _begin(self, head: bytes) -> None:
-        found = [name for mark, name in _MARKS if head.startswith(mark)]
+        found = [name for mark, name in MARKS if head.startswith(mark)]
         if self.encoding is None:
             self.encoding = next(iter(found), "utf-8")
         family = codecs.lookup(self.encoding).name
