@@ -25,6 +25,20 @@ class TooLong(Exception):
 class Feed:
     """Lists of lines for the parser, kept and counted until their row is known."""
 
+    __slots__ = (
+        "_again",
+        "_kept",
+        "_kept_from",
+        "_largest",
+        "_longest",
+        "_size",
+        "_source",
+        "batch",
+        "is_over",
+        "is_suspect",
+        "start",
+    )
+
     def __init__(self, source: Iterator[Block], longest: int, largest: int) -> None:
         self._source = source
         self._longest = longest
@@ -72,10 +86,10 @@ class Feed:
         return size
 
     def _forget(self) -> None:
-        known = self.start - self._kept_from
-        self._size -= sum(map(len, self._kept[:known]))
-        del self._kept[:known]
-        self._kept_from = self.start
+        if self.start > self._kept_from:
+            del self._kept[: self.start - self._kept_from]
+            self._kept_from = self.start
+            self._size = sum(map(len, self._kept))
 
     def begun(self, end: int) -> list[str]:
         """The lines from `start` to `end`."""
@@ -87,9 +101,11 @@ class Feed:
 
     def limit(self, end: int) -> int | None:
         """The end of the line with which the row that has begun is too long, up to `end`."""
-        sizes = accumulate(map(len, self.begun(end)))
-        beyond = (n for n, size in enumerate(sizes, self.start + 1) if size > self._longest)
-        return next(beyond, None)
+        lines = self.begun(end)
+        if sum(map(len, lines)) <= self._longest:
+            return None
+        sizes = accumulate(map(len, lines))
+        return next(n for n, size in enumerate(sizes, self.start + 1) if size > self._longest)
 
     def rewind(self) -> None:
         """Have the lines from `start` on read once more, by another parser."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-PIECE = 256 * 1024
-"""Bytes in one read: more is not faster."""
+PIECE = 64 * 1024
+"""Bytes in one read: what becomes of it stays in the processor's cache."""
 
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 1.0

@@ -195,7 +195,7 @@ class _Reading:
                     elif not self._accept(fields, end):
                         names, width = self._names, len(self._names)
                         continue
-                    batch.append(dict(zip(names, fields, strict=True)))
+                    batch.append(dict(zip(names, fields, strict=False)))
                     if len(batch) == self._size:
                         yield self._take()
                         batch = self._batch
