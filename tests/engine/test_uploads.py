@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -271,6 +272,41 @@ async def test_who_is_asked_to_leave_when_all_has_arrived_is_done() -> None:
     append = Append(id=upload_id, at=0, content=UNKNOWN)
     await bench.uploads.execute(append, Arrived([b"abc", b"defgh"], ask, is_whole=True))
     assert bench.session(upload_id).phase is Phase.DONE
+
+
+async def test_who_asks_does_not_overtake_the_bytes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long it takes the older request to find its upload (LOCK-03)."""
+    bench = Bench()
+    upload_id = await bench.create()
+    load, told, loads = bench.catalog.load, anyio.Event(), [0]
+
+    async def load_slowly_once(upload_id: str) -> UploadSession:
+        loads[0] += 1
+        if loads[0] == 1:
+            await told.wait()
+        return await load(upload_id)
+
+    async def send() -> None:
+        append = Append(id=upload_id, at=0, content=UNKNOWN)
+        with pytest.raises(HandedOver):
+            await bench.uploads.execute(append, Arrived([b"bytes"], asks=lambda: None))
+
+    async def ask() -> None:
+        outcome = await bench.uploads.execute(Inspect(upload_id))
+        assert isinstance(outcome, Inspected)
+        assert outcome.session.offset == 5
+
+    monkeypatch.setattr(bench.catalog, "load", load_slowly_once)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        while not loads[0]:
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(ask)
+        for _ in range(50):  # time enough for an answer
+            await anyio.lowlevel.checkpoint()
+        told.set()
 
 
 async def test_a_closing_server_keeps_what_arrived() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tusjumbo.sessions.ids import ENTROPY, from_entropy, is_valid
+from tusjumbo.sessions.ids import ENTROPY, from_entropy, is_final, is_valid, of_final
 
 LETTERS = string.ascii_letters + string.digits
 
@@ -17,6 +17,16 @@ def test_ids_are_jumbos_and_valid(entropy: bytes) -> None:
     upload_id = from_entropy(entropy)
     assert re.fullmatch(r"jumbo_[a-z2-7]{32}", upload_id)
     assert is_valid(upload_id)
+
+
+@given(st.binary(min_size=ENTROPY, max_size=ENTROPY))
+def test_ids_of_final_uploads_say_so(entropy: bytes) -> None:
+    upload_id = from_entropy(entropy)
+    final = of_final(upload_id)
+    assert re.fullmatch(r"jumbo_final_[a-z2-7]{32}", final)
+    assert is_valid(final)
+    assert is_final(final)
+    assert not is_final(upload_id)
 
 
 @given(*[st.binary(min_size=ENTROPY, max_size=ENTROPY)] * 2)

@@ -89,7 +89,7 @@ class Concatenation:
         :raises PartUnusable: :raises UploadTooLarge: as `joining.joined` says; nothing is recorded
         :raises ServerClosing: nothing is begun any more
         """
-        upload_id = ids.from_entropy(secrets.token_bytes(ids.ENTROPY))
+        upload_id = ids.of_final(ids.from_entropy(secrets.token_bytes(ids.ENTROPY)))
         found = await self.catalog.gather(command.parts)
         session = joining.joined(command, upload_id, found, self.clock(), self.limits)
         if _is_given(closing):

@@ -147,9 +147,13 @@ class Uploads:
             raise
 
     async def _append(self, command: Append, source: Source | None) -> outcomes.Appended:
-        # Nobody may be asked to leave an upload that takes no bytes anyway.
-        if (await self._load(command.id)).kind is Kind.FINAL:
+        if ids.is_final(command.id):
+            # It takes no bytes, so nobody is asked to leave it.
+            await self._load(command.id)
             raise UploadIsFinal(command.id)
+        # Nothing is waited for before the lock. A client that has lost its connection comes back
+        # with HEAD; if that overtook the request with the bytes, they would be taken after it, and
+        # the offset that it told would be wrong (LOCK-03).
         async with self.locker.hold(command.id, self.patience) as lease:
             session = await self._load(command.id)
             try:

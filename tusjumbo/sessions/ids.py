@@ -3,6 +3,9 @@
 The grammar admits nothing that a file system or a URL could read as something else (no dot, slash,
 percent, space or control character), so a valid id needs no quoting anywhere. Entropy is the
 caller's: this module is pure.
+
+The id of a final upload (one that is made of others) says so: no request ever writes to it, and
+whoever meets such an id need not ask the catalog, nor disturb the one who is joining it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ import re
 
 ENTROPY = 20
 """Bytes of randomness in an id: 160 bits (tus 1.0 rows CREATE-14 ask for at least 122)."""
+
+_PREFIX = "jumbo_"
+_FINAL = "jumbo_final_"
+"""No other id begins like this: what follows `_PREFIX` there has no underscore."""
 
 _VALID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 
@@ -23,7 +30,17 @@ def from_entropy(entropy: bytes) -> str:
     """
     if len(entropy) != ENTROPY:
         raise ValueError(f"an id needs {ENTROPY} random bytes, not {len(entropy)}")
-    return "jumbo_" + base64.b32encode(entropy).decode("ascii").lower()
+    return _PREFIX + base64.b32encode(entropy).decode("ascii").lower()
+
+
+def of_final(upload_id: str) -> str:
+    """The id of a final upload in place of this one, which is `from_entropy`'s."""
+    return _FINAL + upload_id.removeprefix(_PREFIX)
+
+
+def is_final(upload_id: str) -> bool:
+    """Whether it is the id of a final upload."""
+    return upload_id.startswith(_FINAL)
 
 
 def is_valid(text: str) -> bool:
