@@ -47,6 +47,7 @@ def test_whatever_is_named_here_has_its_one_name(name: str) -> None:
     related = (*built_upon(name), *lookalikes(name))
     assert [canonical(one) for one in (name, *related)] == [name, *related]
     assert set(built_upon(name)) <= set(lookalikes(name)) | ({PLAIN} if name == PLAIN else set())
+    assert all(danger(one) in (None, danger(name)) for one in related)
     # What something is built upon is built upon nothing that it is not.
     for one in built_upon(name):
         assert set(built_upon(one)) - {PLAIN, one} <= set(built_upon(name))

@@ -112,6 +112,8 @@ REFUSED = (
     ("text/plain", "", "application/x-strange"),
     ("application/pdf", "application/pdf", OCTETS),
     ("application/pdf", "application/pdf", "text/plain"),
+    ("application/*", OCTETS, "text/plain"),
+    (OCTETS, OCTETS, "text/plain"),
 )
 
 

@@ -21,10 +21,11 @@ def _zip(*names: str) -> bytes:
 
 
 def _typed(kind: bytes, name: str = "mimetype", first: str | None = None) -> bytes:
+    """An archive that says its type, in an entry that may have another name or come second."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         if first:
-            archive.writestr(first, b"x")
+            archive.writestr(first, kind)
         archive.writestr(name, kind)
         archive.writestr("content.xml", b"<a/>")
     return file.getvalue()

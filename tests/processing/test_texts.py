@@ -25,6 +25,7 @@ SVG = "http://www.w3.org/2000/svg"
         ("<img src=x onerror=alert(1)>", "text/html"),
         ("<!-- x --><script>", "text/html"),
         ("<!--", "text/html"),
+        ("<?x?><html>", "text/html"),
         ("<!-- - -- x", "text/html"),
         ("<?xml version='1.0'?><html xmlns='x'>", "application/xhtml+xml"),
         (

@@ -228,7 +228,10 @@ def built_upon(media_type: str) -> tuple[str, ...]:
 
 
 def lookalikes(media_type: str) -> tuple[str, ...]:
-    """What content of this (canonical) type may rightly be recognised as, besides itself."""
+    """What content of this (canonical) type may rightly be recognised as, besides itself.
+
+    Nothing that is run by others than the type itself is.
+    """
     if not is_known(media_type):
         return (PLAIN, OCTETS)
     return (*built_upon(media_type), *_MISTAKEN_FOR.get(media_type, ()))

@@ -118,7 +118,7 @@ def verdict(policy: MediaPolicy, declared: str, sniffed: Sniffed) -> Verdict:
 
 def _believed(policy: MediaPolicy, claim: str, found: str) -> bool:
     """Whether the claim is allowed, and is one that such content does not contradict."""
-    if not claim or claim == OCTETS or danger(found) not in (None, danger(claim)):
+    if not claim or claim == OCTETS:
         return False
     likely = lookalikes(claim)
     # Which text it is, is a guess of ours: any other text may be right.
@@ -137,7 +137,7 @@ def _is_disguised(claim: str, found: str) -> bool:
         # A script is text, and a README may begin with a tag. A table does not.
         return kind is Danger.PROGRAM or (kind is Danger.MARKUP and claim in _PLAIN_TEXTS)
     # Of a type that nobody knows, nobody knows that it is not that.
-    return is_known(claim) and found not in lookalikes(claim)
+    return is_known(claim)
 
 
 def _allowed(policy: MediaPolicy, media_types: Iterable[str]) -> bool:
