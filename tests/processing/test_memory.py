@@ -17,7 +17,7 @@ from tests.harness.process import memory
 from tusjumbo.processing.tables import BadRow, Row, stream
 
 MIB = 1024 * 1024
-SIZE = 128 * MIB
+SIZE = 48 * MIB
 
 
 def million_rows() -> Iterator[bytes]:
@@ -53,7 +53,7 @@ TABLES = {
     "long_line": (long_line, 1, 1, 12 * MIB),
     "open_quote": (open_quote, 0, SIZE // 2 // MIB, 48 * MIB),
     "commas": (commas, 1, 1, 32 * MIB),
-    "long_rows": (long_rows, 1000, 0, 48 * MIB),
+    "long_rows": (long_rows, 400, 0, 48 * MIB),
 }
 
 

@@ -447,6 +447,12 @@ def test_large_rows_come_in_smaller_batches() -> None:
     assert all(50 <= size <= 200 for size in sizes[:-1])
 
 
+def test_a_large_batch_without_a_good_row() -> None:
+    found = read([b"a,b\n" + b"1\n" * 500 + b"1,2\n"], Layout(largest_batch=100, longest_row=10))
+    assert found.rows == [("1", "2")]
+    assert len(found.bad) == 500
+
+
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [

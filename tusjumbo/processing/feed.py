@@ -68,6 +68,7 @@ class Feed:
         if self._size > self._longest:
             raise TooLong
         if self.batch > self._largest:
+            self.batch = 0  # also if no row of it was good
             raise Pause
         block = next(self._source, None)
         if block is None:
