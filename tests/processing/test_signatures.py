@@ -50,7 +50,7 @@ def _typed(kind: bytes, name: str = "mimetype", first: str | None = None) -> byt
         (_typed(b"application/java-archive"), ZIP),
         (_typed(b"image/png"), ZIP),
         (_typed(b"application/epub+zip", name="mimetypes"), ZIP),
-        (_typed(b"application/epub+zip", first="a.txt"), ZIP),
+        (_typed(b"application/epub+zip", first="document"), ZIP),
         (b"PK\x03\x04", ZIP),
     ],
 )  # fmt: skip
