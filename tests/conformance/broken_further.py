@@ -36,7 +36,8 @@ from tests.conformance.broken import (
     sub,
     whole,
 )
-from tests.conformance.broken_extensions import busy, never_gives_up
+from tests.conformance.broken_extensions import busy
+from tests.conformance.broken_joins import never_gives_up
 
 _EXPIRING = {"expire_after": "2s"}
 _SOON = formatdate(time.time() + 3600, usegmt=True)

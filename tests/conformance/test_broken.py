@@ -27,6 +27,7 @@ from tests.conformance import (
     broken_creation,
     broken_extensions,
     broken_further,
+    broken_joins,
 )
 from tests.conformance.broken import App, Broken, Receive, Send
 from tests.server.serving import served
@@ -37,6 +38,7 @@ BROKEN: tuple[Broken, ...] = (
     *broken_core.BROKEN,
     *broken_creation.BROKEN,
     *broken_extensions.BROKEN,
+    *broken_joins.BROKEN,
     *broken_bodies.BROKEN,
     *broken_around.BROKEN,
     *broken_further.BROKEN,
