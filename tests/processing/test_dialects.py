@@ -61,7 +61,7 @@ def test_the_parser_takes_every_dialect(
         dialect = Dialect(delimiter, quote, escape)
     except ConfigurationError:
         return
-    assert list(csv.reader(["x" if delimiter != "x" else "y"], **dialect.of_csv()))
+    assert list(csv.reader([""], **dialect.of_csv())) == [[]]
 
 
 @pytest.mark.parametrize(

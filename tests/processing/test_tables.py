@@ -175,6 +175,20 @@ NASTY: list[tuple[str, bytes, list[tuple[str, str]], list[tuple[int, int, Fault,
         SMALL,
     ),
     (
+        "undecodable, lines before",
+        b'1,"\xff\n2\n"\n3,4\n',
+        [("3", "4")],
+        [(2, 4, F.UNDECODABLE, '1,"\\xff\n2\n"\n')],
+        RFC_4180,
+    ),
+    (
+        "long quote, just not too long before",
+        b'1,"4567\n9abcd\n5678\n0\n1"\n3,4\n',
+        [("3", "4")],
+        [(2, 5, F.OVERSIZED, '1,"4567\n9abcd\n5678\n0'), (6, 6, F.TOO_FEW, '1"\n')],
+        SMALL,
+    ),
+    (
         "tabs",
         b"1,2\n1\t2\n'1\t2'\t\n",
         [("1", "2"), ("1\t2", "")],
@@ -343,6 +357,12 @@ def test_rows_have_all_columns_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("before", [b"\n", b"\r\n\n\n"])
+def test_blank_lines_before_the_names(before: bytes) -> None:
+    assert list(batches([before + b"a\n1\n"])) == [[{"a": "1"}]]
+    assert list(batches([before])) == []
+
+
 def test_a_table_without_names() -> None:
     (rows,) = batches([b"1,2\n"], layout=Layout(names=["x", "y"]))
     assert rows == [{"x": "1", "y": "2"}]
@@ -445,6 +465,12 @@ def test_large_rows_come_in_smaller_batches() -> None:
     sizes = [len(rows) for rows in batches([data], layout=Layout(largest_batch=100_000))]
     assert sum(sizes) == 500
     assert all(50 <= size <= 200 for size in sizes[:-1])
+
+
+def test_every_batch_may_be_as_large() -> None:
+    pieces = [b"n\n", *[b"%d\n" % n for n in range(1000)]]
+    sizes = [len(rows) for rows in batches(pieces, 10, layout=Layout(largest_batch=100))]
+    assert sizes == [10] * 100
 
 
 def test_a_large_batch_without_a_good_row() -> None:

@@ -186,14 +186,15 @@ class _Reading:
             if reader is None:
                 before = feed.start
                 reader = csv.reader(chain.from_iterable(feed), **self._dialect.of_csv())
-            names, width, batch = self._names, len(self._names), self._batch
+            # Without names no row is right, a blank one least of all.
+            names, width, batch = self._names, len(self._names) or -1, self._batch
             try:
                 for fields in reader:
                     end = before + reader.line_num
                     if len(fields) == width and end == feed.start + 1 and not feed.is_suspect:
                         feed.start = end
                     elif not self._accept(fields, end):
-                        names, width = self._names, len(self._names)
+                        names, width = self._names, len(self._names) or -1
                         continue
                     batch.append(dict(zip(names, fields, strict=False)))
                     if len(batch) == self._size:
