@@ -183,9 +183,9 @@ NASTY: list[tuple[str, bytes, list[tuple[str, str]], list[tuple[int, int, Fault,
     ),
     (
         "long quote, just not too long before",
-        b'1,"4567\n9abcd\n5678\n0\n1"\n3,4\n',
+        b'1,"4567\n9abcd\n56789\n0\n1"\n3,4\n',
         [("3", "4")],
-        [(2, 5, F.OVERSIZED, '1,"4567\n9abcd\n5678\n0'), (6, 6, F.TOO_FEW, '1"\n')],
+        [(2, 5, F.OVERSIZED, '1,"4567\n9abcd\n56789\n'), (6, 6, F.TOO_FEW, '1"\n')],
         SMALL,
     ),
     (
