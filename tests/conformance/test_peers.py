@@ -71,6 +71,8 @@ FAULTS: tuple[tuple[str, str, str, str], ...] = (
 UNSTEADY: dict[str, frozenset[str]] = {
     # It closes right behind a 431, which then may be lost on its way.
     NODE: frozenset({"META-14"}),
+    # As strict as the base64 of the Python that runs it (3.11 or 3.13).
+    RESUMABLE: frozenset({"META-06"}),
     # While it waits for a lock it answers nobody, and who is hit by that is chance.
     TUSPYSERVER: frozenset({"LOCK-03", "LOCK-04", "LOCK-05", "CONC-20", "CONC-22", "PATCH-19"}),
 }
