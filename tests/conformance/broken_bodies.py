@@ -83,7 +83,7 @@ def _ends_at(offset: int) -> Callable[[Answer], bool]:
 
 
 def _mixes(app: App) -> App:
-    """Of two bodies that come at once, each is stored as one half of the first and one of the second.
+    """Of two bodies at once, each is stored as half of the first and half of the second.
 
     The first waits for the second, so that it is no matter of chance.
     """
