@@ -26,6 +26,7 @@ from tests.benchmarks.scripted import Manner, scripted
 from tests.benchmarks.servers import LIMIT, Found, Running, Started, started
 from tests.benchmarks.tools import CACHE, BenchmarkError, compiled
 from tests.benchmarks.workloads import KIB, MIB, WORKLOADS, Measure, Mode, Workload, chosen
+from tests.harness.wire import poll
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,12 +185,11 @@ def test_whatever_is_started_ends(tmp_path: Path) -> None:
 
     with broken_off(Started("stubborn", stubborn), tmp_path) as up:
         assert up.processes is not None
-        pids = up.processes.pids()
-        assert len(pids) == 3
-    deadline = time.monotonic() + 10  # SIGKILL takes a moment to arrive
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        processes = up.processes
+        poll(lambda: len(processes.pids()) == 3, 10, "the child does not start one of its own")
+        pids = processes.pids()
+    # SIGKILL takes a moment to arrive.
+    poll(lambda: not any(alive(pid) for pid in pids), 10, "something goes on running")
     assert list(tmp_path.iterdir()) == []
 
 
