@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from conformance.expectations import check_unwanted, has_answer
 from conformance.model import Level
 from conformance.registry import case
 from conformance.trial import BYTES, Trial, Upload
-from conformance.wire import Address, Connection, Field, NoResponse, Response
+from conformance.wire import Address, Field, NoResponse, Response
 
 _NAME = "creation-with-upload"
 _SECTION = "Creation With Upload"
@@ -20,8 +21,6 @@ _LENGTH: Field = ("Upload-Length", "10")
 _DATA = b"0123456789"
 _DIGESTED = 0.3
 """Seconds in which a server has read what was sent."""
-_PATIENCE = 3.0
-"""Seconds after which a client sends its body although nobody told it 100."""
 
 
 def _said(
@@ -222,15 +221,7 @@ def expectations(trial: Trial) -> None:
         unwanted.append(("413, more than Tus-Max-Size", large, "1.0.0"))
     for where, fields, version in unwanted:
         answer = _expecting(trial, fields, _DATA, tus=version)
-        if answer.status < 400:
-            # Whether it has to be refused is for other rows.
-            trial.note(f"{where}: not refused, but answered {answer.status}.")
-            continue
-        trial.check(
-            100 not in answer.interim,
-            f"{where}: told 100, and only after its body answered {answer.status}",
-            at=answer,
-        )
+        check_unwanted(trial, answer, where)
 
 
 def _expecting(trial: Trial, fields: list[Field], body: bytes, *, tus: str = "1.0.0") -> Response:
@@ -239,14 +230,9 @@ def _expecting(trial: Trial, fields: list[Field], body: bytes, *, tus: str = "1.
     with trial.connect() as connection:
         target = Address.of(trial.endpoint).target
         connection.request("POST", target, trial.fields([*fields, BYTES, *framing], tus=tus))
-        if not _refused(connection):
+        if not has_answer(connection):
             connection.send(body)
         return connection.read()
-
-
-def _refused(connection: Connection) -> bool:
-    """Wait for what the server says of the head; whether it is a final answer."""
-    return connection.interim(_PATIENCE) is None and connection.answered()
 
 
 @case("CWU-10", Level.ROBUST, "Checksum", needs=_NAME)

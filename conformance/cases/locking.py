@@ -61,6 +61,14 @@ def _told(answer: Response) -> int | None:
     return int(text) if usable else None
 
 
+def _offset_beside(trial: Trial, upload: Upload) -> int:
+    """The offset that HEAD tells while a PATCH is there; the case ends if it tells none."""
+    offset = _told(_patient(trial, upload, "HEAD"))
+    if offset is None:
+        trial.skip("HEAD tells no offset while another request is there (LOCK-01)")
+    return offset
+
+
 @case("LOCK-01", Level.CLIENT, _CLIENTS, slow=True)
 def head_of_a_locked_upload(trial: Trial) -> None:
     """HEAD during a PATCH tells an offset or is answered 423, in time for a client to wait."""
@@ -114,10 +122,7 @@ def offset_of_a_lost_request_holds(trial: Trial) -> None:
     """The offset that HEAD tells is where the next PATCH goes on; no late bytes come between."""
     upload = trial.create(len(_CONTENT))
     with _held(trial, upload) as old:
-        offset = _told(_patient(trial, upload, "HEAD"))
-        if offset is None:
-            trial.skip("HEAD tells no offset while another request is there (LOCK-01)")
-            return
+        offset = _offset_beside(trial, upload)
         if old.answered(_PAUSE):
             # It was ended for HEAD, so what it still sends must not count.
             old.send(_CONTENT[_SENT:])
@@ -145,10 +150,7 @@ def answer_to_the_one_that_lost(trial: Trial) -> None:
     """A request that another one has taken the place of is answered so that it is tried again."""
     upload = trial.create(len(_CONTENT))
     with _held(trial, upload) as old:
-        offset = _told(_patient(trial, upload, "HEAD"))
-        if offset is None:
-            trial.skip("HEAD tells no offset while another request is there (LOCK-01)")
-            return
+        offset = _offset_beside(trial, upload)
         # Not to the end: a finished upload is another reason to refuse what comes late.
         answer = _patient(trial, upload, "PATCH", offset, b"ab")
         if not 200 <= answer.status < 300:

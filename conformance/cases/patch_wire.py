@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from conformance.expectations import check_unwanted, has_answer
 from conformance.model import Level
 from conformance.registry import case
 from conformance.trial import BYTES, Trial, Upload
@@ -22,9 +23,6 @@ _LOST_AT_MOST = 1 << 16
 """What HTTP servers have in a buffer when they notice that a client is gone."""
 _DIGESTED = 0.3
 """Seconds in which a server has read what was sent, and would have answered an error."""
-
-_PATIENCE = 3.0
-"""Seconds after which a client sends its body although nobody told it 100."""
 
 
 def _bytes(size: int) -> bytes:
@@ -285,7 +283,7 @@ def expectations(trial: Trial) -> None:
     upload = trial.create(10)
     with trial.connect(upload.url) as connection:
         _begin(connection, upload, 0, _length(10), [expect])
-        _await_word(connection)
+        has_answer(connection)
         connection.send(b"0123456789")
         answer = connection.read()
     trial.check(
@@ -299,23 +297,10 @@ def expectations(trial: Trial) -> None:
             target = Address.of(refused.url).target
             pairs = trial.fields([*fields, _length(1000), expect], tus=None)
             connection.request("PATCH", target, pairs)
-            if not _await_word(connection):
+            if not has_answer(connection):
                 connection.send(bytes(1000))
             answer = connection.read()
-        if answer.status < 400:
-            # Whether it has to be refused is for other rows.
-            trial.note(f"{where}: not refused, but answered {answer.status}.")
-            continue
-        trial.check(
-            100 not in answer.interim,
-            f"{where}: told 100, and only after its body answered {answer.status}",
-            at=answer,
-        )
-
-
-def _await_word(connection: Connection) -> bool:
-    """Wait for what a server says of a request's head; whether it is final."""
-    return connection.interim(_PATIENCE) is None and connection.answered()
+        check_unwanted(trial, answer, where)
 
 
 # --- what comes next on the connection ------------------------------------------------------------
