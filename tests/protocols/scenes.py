@@ -59,7 +59,7 @@ def head(line: str, *lines: str, body: Body = 0, version: str | None = "1.0.0") 
         for name, _, value in (each.partition(":") for each in lines)
     ]
     announced = None if isinstance(body, Chunked) else body
-    return RequestHead(method, path, Fields(raw), announced, "/files")
+    return RequestHead(method, path, Fields(raw), announced, lambda: "/files")
 
 
 def upload(

@@ -7,7 +7,7 @@ not every server does that (specs/tus-1.0.md section 14).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -65,8 +65,9 @@ class RequestHead:
     fields: Fields
     announced: int | None = 0
     """The size of the body in bytes; None if it is chunked, 0 if there is none."""
-    endpoint: str = ""
-    """The path of the endpoint as the client sees it, as in links: `""` or `/files`, `/a%20b`."""
+    endpoint: Callable[[], str] = str
+    """The path of the endpoint as the client sees it, as in links: `""` or `/files`, `/a%20b`.
+    To be asked for: few requests need it, and it takes a look at what proxies say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,8 @@ def _join(head: RequestHead, references: Sequence[str]) -> Join:
     if head.announced or (head.announced is None and _is_bytes(fields)):
         raise MalformedRequest("upload-concat", "final;", "partial with a body, or no body")
     metadata, echo = _metadata(fields)
-    parts = tuple(_part(reference, head.endpoint) for reference in references)
+    endpoint = head.endpoint()
+    parts = tuple(_part(reference, endpoint) for reference in references)
     return Join(parts=parts, metadata=metadata, echo=echo | _concat(fields))
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tusjumbo.engine.uploads import Uploads
@@ -125,20 +125,24 @@ class Exchange:
         offer = self._offer_in(request)
         size = announced(scope, fields)
         request.body.announce(size)
-        here = self.links.endpoint(scope, fields)
-        head = RequestHead(scope["method"], place(scope).below, fields, size, here)
+        head = RequestHead(
+            scope["method"],
+            place(scope).below,
+            fields,
+            size,
+            lambda: self.links.endpoint(scope, fields),
+        )
         request.protocol = protocol = next(p for p in self.protocols if p.claims(head))
         request.intent = intent = protocol.recognise(head, offer)
         request.upload_id = intent.upload_id
         if intent.action is Action.DESCRIBE:
             return protocol.describe(offer)
-        await self._admit(request, intent.action, intent.upload_id)
+        await self._admit(request, intent.action, [intent.upload_id])
         command = protocol.decode(head, intent, offer)
         request.body.read_digest_by(lambda trailers: protocol.digest_after(trailers, offer))
         if isinstance(command, Join):
             # What somebody may not fetch must not be had by joining it either.
-            for part_id in dict.fromkeys(command.parts):
-                await self._admit(request, Action.JOIN, part_id)
+            await self._admit(request, Action.JOIN, dict.fromkeys(command.parts))
         outcome = await self.uploads.execute(command, request.body)
         if isinstance(outcome, Fetched):
             return await download(outcome, fields)
@@ -152,12 +156,19 @@ class Exchange:
             return self.offer
         return replace(self.offer, checksum_trailer=False)
 
-    async def _admit(self, request: Request, action: Action, upload_id: str | None) -> None:
-        """:raises TusJumboError: the gate refuses"""
-        if self.gate is not None:
-            client = self.links.client(request.scope, request.fields)
-            admission = Admission(action, upload_id, request.fields.as_mapping(), client)
-            await self.gate.admit(admission)
+    async def _admit(
+        self, request: Request, action: Action, upload_ids: Iterable[str | None]
+    ) -> None:
+        """Ask the gate about each of them.
+
+        :raises TusJumboError: it refuses one
+        """
+        if self.gate is None:
+            return
+        client = self.links.client(request.scope, request.fields)
+        headers = request.fields.as_mapping()
+        for upload_id in upload_ids:
+            await self.gate.admit(Admission(action, upload_id, headers, client))
 
 
 class Reply:
