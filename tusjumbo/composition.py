@@ -55,6 +55,7 @@ def compose(
         max_size=settings.max_size or None,
         expire_after=settings.expire_after or None,
         keep_abandoned=settings.keep_abandoned,
+        chunk_size=settings.chunk_size,
     )
     uploads = Uploads(
         catalog,

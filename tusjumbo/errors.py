@@ -3,6 +3,9 @@
 An error knows what happened and what the caller can do about it. It does not know HTTP: the one
 table that turns classes into status codes is `tusjumbo.protocols.refusals`. A message is one
 sentence for a person; the attributes are for programs.
+
+For callers who know nothing of this tree, what was asked wrongly is also a ValueError, and what the
+system could not do a RuntimeError.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ class TusJumboError(Exception):
     """The root of the tree."""
 
 
-class ConfigurationError(TusJumboError):
+class ConfigurationError(TusJumboError, ValueError):
     """A setting that cannot work. The message is one line and names the setting.
 
     `setting` is its name in `tusjumbo.settings`, and `problem` what is wrong with it; without a
@@ -30,7 +33,7 @@ class ConfigurationError(TusJumboError):
 # --- what the request got wrong -----------------------------------------------------------------
 
 
-class Refusal(TusJumboError):
+class Refusal(TusJumboError, ValueError):
     """The request cannot be carried out as it is; nothing was stored and nothing changed."""
 
     expires_at: float | None = None
@@ -225,6 +228,51 @@ class BodyTooLong(Refusal):
         super().__init__(f"The body goes beyond the end of this upload, which has {length} bytes.")
 
 
+class NoSuchChunk(Refusal):
+    """The upload has `count` chunks (None: not known yet), and no number `number`."""
+
+    def __init__(self, upload_id: str, number: int, count: int | None) -> None:
+        self.upload_id = upload_id
+        self.number = number
+        self.count = count
+        there_are = "as far as is known" if count is None else f"it has {count}, counted from 0"
+        super().__init__(f"This upload has no chunk {number}: {there_are}.")
+
+
+class ChunkSizeWrong(Refusal):
+    """Chunk `number` has `expected` bytes, but `found` came (None: more than that)."""
+
+    def __init__(self, upload_id: str, number: int, expected: int, found: int | None) -> None:
+        self.upload_id = upload_id
+        self.number = number
+        self.expected = expected
+        self.found = found
+        came = "more" if found is None else str(found)
+        super().__init__(f"Chunk {number} of this upload has {expected} bytes, but {came} came.")
+
+
+class ChunkConflict(Refusal):
+    """Other bytes are committed already somewhere in `[start, stop)`; they stay."""
+
+    def __init__(self, upload_id: str, start: int, stop: int) -> None:
+        self.upload_id = upload_id
+        self.start = start
+        self.stop = stop
+        super().__init__(
+            f"Other bytes than these are stored between {start} and {stop} already:"
+            " is it the same file? Cancel this upload to send another one."
+        )
+
+
+class NotAbandoned(Refusal):
+    """There is nothing to recover: the upload is `status`."""
+
+    def __init__(self, upload_id: str, status: str) -> None:
+        self.upload_id = upload_id
+        self.status = status
+        super().__init__(f"There is nothing to recover: this upload is {status}.")
+
+
 class DigestMismatch(Refusal):
     """The bytes that arrived do not have the announced digest; none of them was kept."""
 
@@ -237,7 +285,7 @@ class DigestMismatch(Refusal):
 # --- what ended a request that was right ---------------------------------------------------------
 
 
-class Interrupted(TusJumboError):
+class Interrupted(TusJumboError, RuntimeError):
     """The request stopped early. What had arrived is committed; the client should resume."""
 
 
@@ -282,7 +330,7 @@ class StaleCommit(Interrupted):
 # --- what the system could not do ----------------------------------------------------------------
 
 
-class SystemFailure(TusJumboError):
+class SystemFailure(TusJumboError, RuntimeError):
     """Not the client's fault. The cause is chained; the message tells no paths."""
 
 

@@ -17,7 +17,8 @@ from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
 from tusjumbo.sessions.commands import Action, Digest
 from tusjumbo.sessions.events import Event
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import ChunkDigest, Phase, Receipt, UploadSession
+from tusjumbo.sessions.statistics import Statistics
 
 
 class Clock(Protocol):
@@ -49,14 +50,36 @@ class Catalog(Protocol):
         ...
 
     async def update(
-        self, upload_id: str, change: Callable[[UploadSession], UploadSession]
+        self,
+        upload_id: str,
+        change: Callable[[UploadSession], UploadSession],
+        *,
+        digests: Sequence[ChunkDigest] = (),
     ) -> UploadSession:
         """Replace the session by `change(session)` in one transaction, and return the new one.
 
         `change` is a pure rule (`tusjumbo.sessions.rules`); what it raises, this raises, and
-        nothing is recorded. No other change comes between its reading and its writing.
+        nothing is recorded. No other change comes between its reading and its writing. `digests`
+        are recorded with it, in place of older ones of the same chunks.
 
         :raises UploadNotFound: there is no such session
+        """
+        ...
+
+    async def digests(
+        self, upload_id: str, start: int = 0, stop: int | None = None
+    ) -> Mapping[int, ChunkDigest]:
+        """What is recorded of the chunks with numbers in `[start, stop)`, by number, in order.
+
+        Nothing for a session that is not there: they go with it.
+        """
+        ...
+
+    async def statistics(self, today: float, week: float) -> Statistics:
+        """Figures about all uploads. `today` and `week` are when these began.
+
+        Quick, however many sessions there are; exact but for the quarter of an hour in which
+        `today` and `week` are. Uploads that are gone by now count as well.
         """
         ...
 
@@ -88,7 +111,7 @@ class Catalog(Protocol):
 
 
 class Writer(Protocol):
-    """An open session's bytes. One writer at a time: the lock sees to that."""
+    """An open session's bytes. Two writers never have the same ones: the lock sees to that."""
 
     async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
         """Put all of `data` at offset `at`, and feed it to `hasher`, in one hop to a thread.
@@ -150,6 +173,20 @@ class Store(Protocol):
         """Put the bytes of an expired session aside, where an operator can find them."""
         ...
 
+    async def recover(self, session: UploadSession) -> None:
+        """Put the bytes that `abandon` has put aside back, to be continued.
+
+        :raises StorageLost: the committed bytes are not there
+        """
+        ...
+
+    async def examine(self, session: UploadSession, start: int, stop: int, hasher: Hasher) -> None:
+        """Feed committed bytes `[start, stop)` to `hasher`, in one hop, wherever they are now.
+
+        :raises StorageLost: they are not there
+        """
+        ...
+
     async def remove(self, session: UploadSession) -> None:
         """Free whatever the session holds: unfinished, finished or abandoned."""
         ...
@@ -179,20 +216,27 @@ class Lease:
 
 
 class Locker(Protocol):
-    """Who may change an upload now: one holder, in as many processes as the locker says.
+    """Who may change an upload now, in as many processes as the locker says.
+
+    One holder of the whole, or one of each lane: the chunks of an upload do not touch each other.
 
     A lock ends with its context or its process, whichever comes first; there is no time to live.
     """
 
-    def hold(self, upload_id: str, patience: float) -> AbstractAsyncContextManager[Lease]:
-        """Ask the holder to leave and take its place, waiting `patience` seconds at most.
+    def hold(
+        self, upload_id: str, patience: float, *, lane: int | None = None
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Ask who is in the way to leave and take its place, waiting `patience` seconds at most.
 
-        :raises UploadLocked: the holder did not leave in time
+        `lane` is the number of a chunk; None is for the whole upload. Two holders are in each
+        other's way unless both have lanes, and different ones.
+
+        :raises UploadLocked: somebody did not leave in time
         """
         ...
 
     def attempt(self, upload_id: str) -> AbstractAsyncContextManager[Lease]:
-        """Take the upload if nobody has it. Never waits and never asks anybody.
+        """Take the whole upload if nobody has any of it. Never waits and never asks anybody.
 
         :raises UploadLocked: somebody has it
         """

@@ -139,6 +139,8 @@ class UploadSettings:
     """Answer GET with finished uploads."""
     termination: bool = True
     """Let clients DELETE uploads."""
+    chunk_size: Size = Size("5MiB")
+    """Size of the chunks in which an upload may be sent in any order, and verified."""
     remove_parts: bool = False
     """Remove partial uploads as soon as they are joined; else they expire."""
     cors_origins: tuple[str, ...] = ("*",)
@@ -167,6 +169,8 @@ class UploadSettings:
                 "browsers refuse cookies for *; name the origins in cors_origins",
                 setting="cors_credentials",
             )
+        if not self.chunk_size:
+            raise ConfigurationError("must be at least one byte", setting="chunk_size")
         if self.min_rate and not self.body_timeout:
             raise ConfigurationError("needs a body_timeout to be averaged over", setting="min_rate")
         if _BASE_URL.fullmatch(self.base_url) is None:

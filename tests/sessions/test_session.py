@@ -83,7 +83,7 @@ def test_chunks_tile_the_upload_and_count_every_byte(
     ends = [0, *(chunk.stop for chunk in chunks)]
     assert [chunk.start for chunk in chunks] == ends[:-1]
     assert ends[-1] == length
-    assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk.chunk_number for chunk in chunks] == list(range(len(chunks)))
     assert all(0 < chunk.stop - chunk.start <= chunk_size for chunk in chunks)
     assert len(chunks) == session.chunks_expected
     assert sum(chunk.received for chunk in chunks) == ranges.total

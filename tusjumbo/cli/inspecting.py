@@ -227,7 +227,7 @@ def _chunk_facts(session: UploadSession) -> dict[str, object]:
         "chunks_expected": session.chunks_expected,
         "chunks_received": session.chunks_received,
         "chunks": [
-            {"first": first.number, "last": last.number, "state": _state(first)}
+            {"first": first.chunk_number, "last": last.chunk_number, "state": _state(first)}
             for first, last in _stretches(session)
         ],
         "missing": [
@@ -244,7 +244,7 @@ def _chunk_story(session: UploadSession) -> Iterator[tuple[str, str]]:
         state = _state(first)
         if state == "partial":
             state = f"{first.received} of {first.stop - first.start} bytes"
-        yield f"  {_run(first.number, last.number)}", state
+        yield f"  {_run(first.chunk_number, last.chunk_number)}", state
     for start, stop in session.ranges.missing(0, session.end):
         yield "missing", f"bytes {_run(start, stop - 1)}"
 

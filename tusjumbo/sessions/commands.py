@@ -25,6 +25,8 @@ class Action(enum.Enum):
     FETCH = "fetch"
     JOIN = "join"
     """Use an upload's bytes for another one. Asked for each part, besides CREATE for the whole."""
+    SURVEY = "survey"
+    """Figures about all uploads."""
 
 
 class Keep(enum.Enum):
@@ -75,6 +77,8 @@ class Create:
     echo: Mapping[str, str]
     content: Content | None = None
     kind: Kind = Kind.WHOLE
+    chunk_size: int | None = None
+    """In bytes; None for the server's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,42 @@ class Append:
     declares: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A chunk: bytes for their own place, in any order and beside others.
+
+    They count as a whole or not at all, so `content.keep` is ALL_OR_NOTHING. What is committed of
+    them already is compared instead of written.
+    """
+
+    id: str
+    number: int
+    """Counted from 0."""
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far is it? Disturbs nobody. An abandoned upload is told of, too."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """What do the stored bytes of a chunk hash to?"""
+
+    id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Continue an abandoned upload after all."""
+
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Inspect:
     """How far is it? Asks a running request to make room: who asks has lost its connection."""
@@ -121,4 +161,4 @@ class Fetch:
     id: str
 
 
-Command = Create | Join | Append | Inspect | Terminate | Fetch
+Command = Create | Join | Append | Put | Inspect | Status | Verify | Recover | Terminate | Fetch

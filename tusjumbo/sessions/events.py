@@ -55,6 +55,13 @@ class UploadAbandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadRecovered:
+    """An abandoned upload can be continued again."""
+
+    session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
 class UploadPurged:
     """The bytes of an abandoned upload were removed."""
 
@@ -74,6 +81,7 @@ Event = (
     | UploadFinished
     | UploadTerminated
     | UploadAbandoned
+    | UploadRecovered
     | UploadPurged
     | PartRemoved
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tusjumbo.sessions.session import UploadSession
+from tusjumbo.sessions.session import UploadChunk, UploadSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +35,21 @@ class Fetched:
     """The finished file. Read-only, and whole."""
 
 
-Outcome = Created | Appended | Inspected | Terminated | Fetched
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A chunk is in, now or since an earlier request."""
+
+    session: UploadSession
+    chunk: UploadChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    session: UploadSession
+    chunk: UploadChunk
+    """With the SHA-256 that was recorded when it arrived, if it arrived as a chunk."""
+    sha256: bytes | None
+    """Of the bytes that are there now; None if not all of them are."""
+
+
+Outcome = Created | Appended | Stored | Inspected | Verified | Terminated | Fetched

@@ -10,19 +10,24 @@ Refusals come in the order of specs/tus-1.0.md AMB-34: 404, then 400 (length), 4
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
 from tusjumbo.errors import (
     BodyTooLong,
+    ChunkSizeWrong,
     LengthConflict,
+    NoSuchChunk,
+    NotAbandoned,
     OffsetMismatch,
     StaleCommit,
     UploadIsFinal,
     UploadNotFound,
     UploadTooLarge,
 )
-from tusjumbo.sessions.commands import Append, Create, Finish
-from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.commands import Append, Create, Finish, Put
+from tusjumbo.sessions.ranges import RangeSet
+from tusjumbo.sessions.session import CHUNK_SIZE, Kind, Phase, Receipt, UploadSession
 
 MAX_LENGTH = 2**63 - 1
 """No upload is larger, limit or not: file offsets end here."""
@@ -37,6 +42,8 @@ class Limits:
     """An unfinished upload expires this long after its last committed byte."""
     keep_abandoned: float = 0.0
     """How long the bytes of an expired upload are kept aside."""
+    chunk_size: int = CHUNK_SIZE
+    """Of new uploads, whoever sends them: any of them may be continued in chunks."""
 
     @property
     def ceiling(self) -> int:
@@ -56,6 +63,8 @@ class Take:
     start: int
     ceiling: int
     length: int | None
+    floor: int = 0
+    """A body that ends before this is refused: the end of a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class Part:
     stop: int
     length: int | None
     finish: Finish
+    known: RangeSet = field(default_factory=RangeSet)
+    """What was committed when the writer looked, and was left alone by it."""
 
 
 def opened(command: Create, upload_id: str, now: float, limits: Limits) -> UploadSession:
@@ -83,6 +94,7 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
         echo=command.echo,
         expires_at=limits.expiry(now),
         kind=command.kind,
+        chunk_size=limits.chunk_size if command.chunk_size is None else command.chunk_size,
     )
     if session.is_full and seals(session, Finish.WHEN_FULL):
         session = replace(session, phase=Phase.SEALED)
@@ -123,6 +135,34 @@ def decide(session: UploadSession, command: Append, limits: Limits) -> Take:
     return Take(command.at, ceiling, length)
 
 
+def placed(session: UploadSession, command: Put, limits: Limits) -> Take:
+    """Whether the chunk may be read, and where it goes. One that is in already may come again.
+
+    While the length is deferred only whole chunks are known to be chunks.
+
+    :raises UploadNotFound: the session is abandoned
+    :raises UploadIsFinal: it is made of others
+    :raises NoSuchChunk: it ends before this chunk
+    :raises ChunkSizeWrong: the announced body is not as long as the chunk
+    :raises UploadTooLarge: the upload would exceed the server's limit
+    """
+    if session.phase is Phase.ABANDONED:
+        raise UploadNotFound(session.id)
+    if session.kind is Kind.FINAL:
+        raise UploadIsFinal(session.id)
+    end = MAX_LENGTH if session.length is None else session.length
+    start = command.number * session.chunk_size
+    if not 0 <= start < end:
+        raise NoSuchChunk(session.id, command.number, session.chunks_expected)
+    stop = min(start + session.chunk_size, end)
+    announced = command.content.announced
+    if announced not in (None, stop - start):
+        raise ChunkSizeWrong(session.id, command.number, stop - start, announced)
+    if stop > limits.ceiling:
+        raise UploadTooLarge(limits.ceiling)
+    return Take(start, stop, session.length, floor=stop)
+
+
 def too_long(upload_id: str, length: int | None, limits: Limits) -> BodyTooLong | UploadTooLarge:
     """What to say of bytes past the ceiling."""
     return UploadTooLarge(limits.ceiling) if length is None else BodyTooLong(upload_id, length)
@@ -145,29 +185,53 @@ def _length_after(session: UploadSession, command: Append) -> int | None:
 def committed(session: UploadSession, part: Part, now: float, limits: Limits) -> UploadSession:
     """The session with `part` recorded, sealed if that made it full and `part.finish` allows.
 
-    The compare-and-set of the catalog: it refuses bytes that are already committed, and a session
-    that is no longer open, so that a writer which lost its lock unnoticed cannot move the offset.
+    The compare-and-set of the catalog: it refuses bytes that are committed without the writer's
+    knowing, and a session that is no longer open, so that a writer which lost its lock unnoticed
+    cannot move the offset.
 
     :raises StaleCommit: the session is not the one the writer decided on
     """
     length = part.length if session.length is None else session.length
     if (
         session.phase is not Phase.OPEN
-        or session.ranges.overlaps(part.start, part.stop)
+        or any(session.ranges.overlaps(*gap) for gap in part.known.missing(part.start, part.stop))
         or part.length not in (None, length)
         or (length is not None and part.stop > length)
     ):
         raise StaleCommit(session.id)
+    ranges = session.ranges.add(part.start, part.stop)
     after = replace(
         session,
         length=length,
-        ranges=session.ranges.add(part.start, part.stop),
+        ranges=ranges,
         updated_at=now,
         expires_at=limits.expiry(now),
+        rate=_rate(session, ranges.total - session.ranges.total, now - session.updated_at),
     )
     if after.is_full and seals(after, part.finish):
         return replace(after, phase=Phase.SEALED)
     return after
+
+
+RECENT = 10.0
+"""Seconds over which the rate of an upload is averaged: older ones count less and less."""
+
+PAUSE = 300.0
+"""Seconds without a commit after which nothing is known of the rate any more."""
+
+
+def _rate(session: UploadSession, gained: int, seconds: float) -> float | None:
+    """The rate after `gained` bytes that came within `seconds`: an average that forgets."""
+    if not gained:
+        return session.rate
+    if seconds > PAUSE:
+        return None
+    if session.rate is None:
+        return gained / max(seconds, 0.001)
+    # Commits of chunks that came side by side follow each other at once: their weight goes to 0
+    # with the time between them, and what they add to gained / RECENT.
+    weight = -math.expm1(-max(seconds, 1e-9) / RECENT)
+    return session.rate * (1 - weight) + gained * weight / max(seconds, 1e-9)
 
 
 def seals(session: UploadSession, finish: Finish) -> bool:
@@ -216,4 +280,20 @@ def given_up(session: UploadSession, now: float, limits: Limits) -> UploadSessio
         raise StaleCommit(session.id)
     return replace(
         session, phase=Phase.ABANDONED, updated_at=now, expires_at=now + limits.keep_abandoned
+    )
+
+
+def recovered(session: UploadSession, now: float, limits: Limits) -> UploadSession:
+    """The abandoned session, open once more.
+
+    :raises NotAbandoned: it is something else
+    """
+    if session.phase is not Phase.ABANDONED:
+        raise NotAbandoned(session.id, session.status)
+    return replace(
+        session,
+        phase=Phase.OPEN,
+        updated_at=now,
+        expires_at=limits.expiry(now),
+        rate=None,
     )

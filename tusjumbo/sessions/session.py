@@ -30,6 +30,14 @@ class Phase(enum.Enum):
     ABANDONED = "abandoned"
 
 
+_STATUS = {
+    Phase.OPEN: "uploading",
+    Phase.SEALED: "assembling",
+    Phase.DONE: "completed",
+    Phase.ABANDONED: "abandoned",
+}
+
+
 class Kind(enum.Enum):
     """What an upload is to others. Decided at creation and never changed."""
 
@@ -54,15 +62,28 @@ class UploadChunk:
     """One `chunk_size` piece of a session: bytes `[start, stop)` of the upload."""
 
     upload_id: str
-    number: int
+    chunk_number: int
     start: int
     stop: int
     received: int
     """How many of its bytes are committed."""
+    hash: str | None = None
+    """Its SHA-256 in hexadecimal, where it came as a chunk and somebody has looked that up."""
+    created_at: float | None = None
+    """When that was recorded."""
 
     @property
     def is_complete(self) -> bool:
         return self.received == self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDigest:
+    """What a chunk's bytes were when they arrived."""
+
+    number: int
+    sha256: bytes
+    recorded_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +108,8 @@ class UploadSession:
     kind: Kind = Kind.WHOLE
     parts: tuple[str, ...] = ()
     """FINAL: the ids of what it is made of, in order; one may be there several times."""
+    rate: float | None = None
+    """How fast its bytes came of late, in bytes per second; None if too few have come to say."""
 
     @property
     def offset(self) -> int:
@@ -118,6 +141,21 @@ class UploadSession:
             if value := self.metadata.get(key):
                 return value.decode("utf-8", "replace")
         return ""
+
+    @property
+    def total_size(self) -> int | None:
+        """The seed's name for `length`."""
+        return self.length
+
+    @property
+    def started_at(self) -> int:
+        """The seed's name for `created_at`, in whole seconds."""
+        return int(self.created_at)
+
+    @property
+    def status(self) -> str:
+        """The phase in the words of the Jumbo API."""
+        return _STATUS[self.phase]
 
     @property
     def end(self) -> int:
