@@ -28,6 +28,10 @@ INTENTS = (
 ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.MalformedRequest("upload-offset", "\r\n\u20ac", "digits"), 400, 400),
     (errors.LengthConflict("abc", 5, 10, 0), 400, 400),
+    (errors.NoSuchChunk("abc", 3, None), 400, 400),
+    (errors.ChunkSizeWrong("abc", 3, 5, 7), 400, 400),
+    (errors.NotAbandoned("abc", "uploading"), 400, 400),
+    (errors.ChunkConflict("abc", 3, 5), 400, 400),
     (errors.PartUnusable("/files/\0\u20ac", "it is gone"), 400, 400),
     (errors.Unauthorized(), 401, 401),
     (errors.Forbidden(), 403, 403),

@@ -45,6 +45,11 @@ TUS: Mapping[type[TusJumboError], Row] = {
     # What the request got wrong.
     errors.MalformedRequest: Row(400),
     errors.LengthConflict: Row(400),
+    errors.NoSuchChunk: Row(400),
+    errors.ChunkSizeWrong: Row(400),
+    errors.NotAbandoned: Row(400),
+    # Not 409: tus-js-client would send the same bytes again.
+    errors.ChunkConflict: Row(400),
     # Not 501: tus-js-client would try a 5xx again and again, and an extension does not appear.
     errors.ExtensionUnsupported: Row(400),
     # Not 404: a client would take it for the endpoint's (AMB-23).
