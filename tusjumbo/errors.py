@@ -240,15 +240,14 @@ class NoSuchChunk(Refusal):
 
 
 class ChunkSizeWrong(Refusal):
-    """Chunk `number` has `expected` bytes, but `found` came (None: more than that)."""
+    """Chunk `number` has `expected` bytes, but `found` came: a number, "more" or "fewer"."""
 
-    def __init__(self, upload_id: str, number: int, expected: int, found: int | None) -> None:
+    def __init__(self, upload_id: str, number: int, expected: int, found: int | str) -> None:
         self.upload_id = upload_id
         self.number = number
         self.expected = expected
         self.found = found
-        came = "more" if found is None else str(found)
-        super().__init__(f"Chunk {number} of this upload has {expected} bytes, but {came} came.")
+        super().__init__(f"Chunk {number} of this upload has {expected} bytes, but {found} came.")
 
 
 class ChunkConflict(Refusal):

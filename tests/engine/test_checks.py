@@ -322,7 +322,7 @@ async def test_who_does_not_send_leaves_when_asked_by_another_process(
             tasks.start_soon(sending)
             while not bench.store.writes:
                 await anyio.sleep(0.001)
-            asked = bench.locker.held[upload_id].asked
+            asked = bench.locker.held[upload_id, None].asked
             # From a thread, as the lockers do: its context is not that of a task.
             await anyio.to_thread.run_sync(post, current_token(), asked.give)
     assert asked.given
@@ -347,7 +347,7 @@ async def test_a_closing_server_waits_for_nothing(asked: bool, when: str) -> Non
             while not bench.store.writes:
                 await anyio.sleep(0.001)
             if asked:
-                bench.locker.held[upload_id].asked.give()
+                bench.locker.held[upload_id, None].asked.give()
             closing.give()
     assert bench.session(upload_id).offset == 0
 

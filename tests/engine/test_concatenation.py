@@ -447,7 +447,7 @@ async def test_a_part_is_locked_while_it_is_copied() -> None:
     bench = Joinery()
     a, b = await bench.part(b"abcd"), await bench.part(b"efgh")
     held: list[set[str]] = []
-    bench.store.before_write = lambda: held.append(set(bench.locker.held))
+    bench.store.before_write = lambda: held.append({held for held, _ in bench.locker.held})
     session = await bench.join(a, b)
     assert held == [{session.id, a}, {session.id, b}]
 

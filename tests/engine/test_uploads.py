@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -67,7 +67,7 @@ from tusjumbo.sessions.events import (
 )
 from tusjumbo.sessions.outcomes import Appended, Created, Fetched, Inspected
 from tusjumbo.sessions.rules import Limits
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
 
 PACE = Pace(idle=5.0, checkpoint_bytes=1 << 30, checkpoint_seconds=1e9)
 BLOCK, BLOCKS = 16, 4
@@ -252,7 +252,7 @@ async def test_who_is_asked_to_leave_takes_along_what_has_arrived() -> None:
     upload_id = await bench.create()
 
     def ask() -> None:
-        bench.locker.held[upload_id].asked.give()
+        bench.locker.held[upload_id, None].asked.give()
 
     source = Arrived([b"abc", b"defgh", b"i"], ask)
     append = Append(id=upload_id, at=0, content=UNKNOWN)
@@ -267,7 +267,7 @@ async def test_who_is_asked_to_leave_when_all_has_arrived_is_done() -> None:
     upload_id = await bench.create(8)
 
     def ask() -> None:
-        bench.locker.held[upload_id].asked.give()
+        bench.locker.held[upload_id, None].asked.give()
 
     append = Append(id=upload_id, at=0, content=UNKNOWN)
     await bench.uploads.execute(append, Arrived([b"abc", b"defgh"], ask, is_whole=True))
@@ -430,9 +430,12 @@ async def test_long_bodies_are_committed_on_the_way_and_never_ahead_of_the_data(
     honest = bench.catalog.update
 
     async def update(
-        upload_id: str, change: Callable[[UploadSession], UploadSession]
+        upload_id: str,
+        change: Callable[[UploadSession], UploadSession],
+        *,
+        digests: Sequence[ChunkDigest] = (),
     ) -> UploadSession:
-        after = await honest(upload_id, change)
+        after = await honest(upload_id, change, digests=digests)
         durable = bench.store.durable.get(upload_id, b"")
         assert durable[: after.offset] == content[: after.offset]
         return after

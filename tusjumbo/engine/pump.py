@@ -71,7 +71,7 @@ class Pump:
         source: Source,
         writer: Writer | None,
         *,
-        upload_id: str,
+        check: Check,
         take: Take,
         content: Content,
         commit: Commit,
@@ -89,7 +89,7 @@ class Pump:
         self._pace = pace
         self._stops = tuple(stops)
 
-        self._check = Check(upload_id, content.digest)
+        self._check = check
         self._received = take.start
         self._written = take.start
         self._checkpoint_reached = take.start
@@ -179,7 +179,7 @@ class Pump:
             if self._patience.cancelled_caught:
                 return Ending.ASKED if self._is_asked else Ending.IDLE
             if not more:
-                return Ending.END
+                return self._end()
             if self._received == self._take.ceiling:
                 return Ending.OVER
             waited += anyio.current_time() - began
@@ -201,11 +201,14 @@ class Pump:
             if patience.cancelled_caught:
                 break
             if not more:
-                return Ending.END
+                return self._end()
             if self._received == self._take.ceiling:
                 return Ending.OVER
             await self._take_in()
         return self._ending
+
+    def _end(self) -> Ending:
+        return Ending.END if self._received >= self._take.floor else Ending.SHORT
 
     async def _take_in(self) -> int:
         block = await self._block_with_room()

@@ -17,6 +17,7 @@ class Ending(enum.Enum):
     ASKED = "another request wants the upload"
     LOST = "the session changed under the writer"
     OVER = "more bytes than allowed"
+    SHORT = "fewer bytes than a chunk has"
     CLOSING = "the server is stopping"
     FAILED = "the bytes could not be stored, or were not the announced ones"
 

@@ -1,0 +1,27 @@
+"""Loading: the session that a request is about, unless it is past its time.
+
+The sweep need not have come by for an upload to be over: what has expired is not found any more.
+"""
+
+from __future__ import annotations
+
+from tusjumbo.errors import UploadNotFound
+from tusjumbo.ports import Catalog, Clock
+from tusjumbo.sessions import rules
+from tusjumbo.sessions.session import Phase, UploadSession
+
+
+class Load:
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+
+    async def __call__(self, upload_id: str) -> UploadSession:
+        """The session as last recorded.
+
+        :raises UploadNotFound: there is none, or none any more
+        """
+        session = await self._catalog.load(upload_id)
+        if session.phase is Phase.ABANDONED or rules.has_expired(session, self._clock()):
+            raise UploadNotFound(upload_id)
+        return session

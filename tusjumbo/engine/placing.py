@@ -1,0 +1,140 @@
+"""Placing: chunks, each into its own place, in any order and side by side.
+
+A chunk holds its lane of the upload's lock and not the whole: chunks do not touch each other, and
+what they have in common, the session, is changed by the catalog alone. The one that makes it full
+finishes it, and for that it waits for the whole lock: who is still in a lane brings what is known
+already, for every byte is in.
+
+The logger `jumbo` tells the story of every chunk at the level DEBUG.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from dataclasses import dataclass, replace
+
+from tusjumbo.digests import ALGORITHMS
+from tusjumbo.engine.abandoning import GiveUp
+from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.loading import Load
+from tusjumbo.engine.receiving import CHUNKS_BY, Delivery, Receive
+from tusjumbo.errors import ChunkConflict, NoSuchChunk, StorageLost, TusJumboError
+from tusjumbo.ports import Catalog, Locker, Source, Store
+from tusjumbo.sessions import rules
+from tusjumbo.sessions.commands import Digest, Put, Verify
+from tusjumbo.sessions.outcomes import Stored, Verified
+from tusjumbo.sessions.session import Phase, UploadChunk, UploadSession
+
+_log = logging.getLogger("jumbo")
+
+MAX_NUMBER = 2**62
+"""No upload has so many chunks, whatever their size."""
+
+
+@dataclass
+class Placing:
+    catalog: Catalog
+    store: Store
+    locker: Locker
+    load: Load
+    receive: Receive
+    finish: Finish
+    give_up: GiveUp
+    limits: rules.Limits
+    patience: float
+
+    async def put(self, command: Put, source: Source | None) -> Stored:
+        """Take a chunk, or see that it is there.
+
+        :raises Refusal: it cannot be; nothing of it is committed
+        :raises Interrupted: it stopped early; nothing of it is committed
+        :raises SystemFailure: likewise
+        """
+        try:
+            session = await self._put(command, source)
+            if session.phase is Phase.SEALED:
+                session = await self._finished(session)
+        except TusJumboError as error:
+            _log.debug("%s: chunk %d: %s", command.id, command.number, error)
+            raise
+        _log.debug(
+            "%s: chunk %d is in: %d of %s chunks; the upload is %s",
+            *(session.id, command.number, session.chunks_received),
+            *(session.chunks_expected, session.status),
+        )
+        return Stored(session, await self._chunk(session, command.number))
+
+    async def _put(self, command: Put, source: Source | None) -> UploadSession:
+        upload_id, number = command.id, command.number
+        if not 0 <= number < MAX_NUMBER:
+            raise NoSuchChunk(upload_id, number, None)
+        async with self.locker.hold(upload_id, self.patience, lane=number) as lease:
+            session = await self.load(upload_id)
+            take = rules.placed(session, command, self.limits)
+            _log.debug("%s: chunk %d: bytes %d to %d", upload_id, number, take.start, take.ceiling)
+            if await self._is_known(session, take, command):
+                _log.debug("%s: chunk %d is here already, and the same", upload_id, number)
+                return session
+            delivery = Delivery(session, take, command.content, source, lease.asked, number)
+            try:
+                return await self.receive(delivery)
+            except StorageLost:
+                if session.phase is Phase.OPEN:
+                    await self.give_up(session.id)
+                raise
+
+    async def _is_known(self, session: UploadSession, take: rules.Take, command: Put) -> bool:
+        """Whether the chunk is in, and its digest tells that nothing needs to be read.
+
+        :raises ChunkConflict: its digest tells that it is another one
+        """
+        if not session.ranges.covers(take.start, take.ceiling):
+            return False
+        chunk = await self._chunk(session, command.number)
+        digest = command.content.digest
+        if chunk.hash is None or not isinstance(digest, Digest) or digest.algorithm != CHUNKS_BY:
+            return False
+        if not hmac.compare_digest(bytes.fromhex(chunk.hash), digest.value):
+            raise ChunkConflict(session.id, take.start, take.ceiling)
+        return True
+
+    async def _finished(self, session: UploadSession) -> UploadSession:
+        _log.debug("%s: every byte is in", session.id)
+        async with self.locker.hold(session.id, self.patience):
+            return await self.finish(await self.load(session.id))
+
+    async def verify(self, command: Verify) -> Verified:
+        """Hash the bytes of a chunk as they are now. Disturbs nobody.
+
+        :raises NoSuchChunk: :raises UploadNotFound: :raises SystemFailure: as reading does
+        """
+        session = await self.load(command.id)
+        chunk = await self._chunk(session, command.number)
+        if not chunk.is_complete:
+            return Verified(session, chunk, None)
+        hasher = ALGORITHMS[CHUNKS_BY].new()
+        try:
+            await self.store.examine(session, chunk.start, chunk.stop, hasher)
+        except StorageLost:
+            # It may just have been finished, and then its bytes are somewhere else now.
+            now = await self.load(command.id)
+            if now.phase is session.phase:
+                raise
+            hasher = ALGORITHMS[CHUNKS_BY].new()
+            await self.store.examine(now, chunk.start, chunk.stop, hasher)
+        return Verified(session, chunk, hasher.digest())
+
+    async def _chunk(self, session: UploadSession, number: int) -> UploadChunk:
+        """The chunk, with what was recorded of it.
+
+        :raises NoSuchChunk: there is none of that number
+        """
+        try:
+            chunk = session.chunk(number)
+        except IndexError:
+            raise NoSuchChunk(session.id, number, session.chunks_expected) from None
+        found = await self.catalog.digests(session.id, number, number + 1)
+        if digest := found.get(number):
+            return replace(chunk, hash=digest.sha256.hex(), created_at=digest.recorded_at)
+        return chunk
