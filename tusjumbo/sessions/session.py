@@ -169,14 +169,20 @@ class UploadSession:
 
     @property
     def chunks_received(self) -> int:
-        """How many chunks are complete; counted from the runs, as hostile lengths have 10^12."""
+        """How many chunks are complete."""
+        return sum(map(len, self.chunk_runs()))
+
+    def chunk_runs(self) -> Iterator[range]:
+        """The numbers of the chunks that are complete, in runs and in order.
+
+        Made from the runs of bytes: a hostile length has 10^12 chunks.
+        """
         size, end = self.chunk_size, self.end
         beyond = -(-end // size)
-        spans = (
-            (-(-start // size), beyond if stop == end else stop // size)
-            for start, stop in self.ranges.runs
-        )
-        return sum(max(0, stop - start) for start, stop in spans)
+        for start, stop in self.ranges.runs:
+            first, last = -(-start // size), beyond if stop == end else stop // size
+            if first < last:
+                yield range(first, last)
 
     def chunks(self) -> Iterator[UploadChunk]:
         """The chunks up to the end of the upload (as far as it is known), in order."""
