@@ -11,7 +11,8 @@ from tests.protocols.scenes import check_any, values
 from tusjumbo import errors
 from tusjumbo.errors import TusJumboError
 from tusjumbo.protocols.messages import Intent, ResponseHead
-from tusjumbo.protocols.refusals import TUS, refuse
+from tusjumbo.protocols.refusals import ROWS as TABLE
+from tusjumbo.protocols.refusals import refuse
 from tusjumbo.sessions.commands import Action
 
 ON_HEAD = Intent(Action.INSPECT, "abc", "HEAD")
@@ -103,8 +104,8 @@ def test_every_error_has_a_row_and_is_tested() -> None:
         if issubclass(kind, TusJumboError)
     }
     assert defined == {TusJumboError, *_classes()}
-    assert _leaves() <= TUS.keys()
-    assert TUS.keys() <= defined
+    assert _leaves() <= TABLE.keys()
+    assert TABLE.keys() <= defined
     assert {type(error) for error, _, _ in ROWS} == _leaves()
 
 

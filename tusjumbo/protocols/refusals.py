@@ -1,12 +1,13 @@
 """What a client is told when something was refused or went wrong: one table, class -> status.
 
-Statuses are chosen for what shipping clients do with them (specs/clients.md), because that decides
+Those of tus are chosen for what shipping clients do with them (specs/clients.md), which decides
 whether an upload is resumed, repeated from zero or given up:
 - on PATCH, a 4xx other than 409 and 423 is the end for tus-js-client; 408 is, too. So whatever
   passes by itself is 423 or 5xx;
 - on HEAD, any 5xx makes tus-js-client forget the upload and send all of it again. So whatever
   passes by itself is 423 there, and a 404 is said only when nothing can be resumed;
 - TUSKit takes an Upload-Offset for progress and tuspy a Location for success, whatever the status.
+Jumbo's clients read what kind of problem it is, so there the status is the one that means it.
 
 Every answer is `no-store`: a 404 or 405 may otherwise be cached and outlive its reason. Errors that
 are not ours have no row; the web room answers those.
@@ -31,11 +32,13 @@ class Row:
     """None: there is nobody left to answer."""
     on_head: int | None = None
     """The status where progress was asked for, if it differs."""
+    jumbo: int | None = None
+    """The status in the Jumbo API, if it differs."""
     closes: bool = False
     """The body is not going to be read to its end."""
 
 
-TUS: Mapping[type[TusJumboError], Row] = {
+ROWS: Mapping[type[TusJumboError], Row] = {
     # Bases are for classes that somebody else derives: a gate's, a store's.
     TusJumboError: Row(500, on_head=423),
     errors.Refusal: Row(400),
@@ -47,9 +50,9 @@ TUS: Mapping[type[TusJumboError], Row] = {
     errors.LengthConflict: Row(400),
     errors.NoSuchChunk: Row(400),
     errors.ChunkSizeWrong: Row(400),
-    errors.NotAbandoned: Row(400),
     # Not 409: tus-js-client would send the same bytes again.
-    errors.ChunkConflict: Row(400),
+    errors.ChunkConflict: Row(400, jumbo=409),
+    errors.NotAbandoned: Row(400, jumbo=409),
     # Not 501: tus-js-client would try a 5xx again and again, and an extension does not appear.
     errors.ExtensionUnsupported: Row(400),
     # Not 404: a client would take it for the endpoint's (AMB-23).
@@ -74,7 +77,7 @@ TUS: Mapping[type[TusJumboError], Row] = {
     errors.MediaTypeUnsupported: Row(415),
     errors.MediaTypeRefused: Row(415),
     errors.UploadLocked: Row(423),
-    errors.DigestMismatch: Row(460),
+    errors.DigestMismatch: Row(460, jumbo=400),
     # What ended a request that was right. HandedOver: AMB-14.
     errors.ClientDisconnected: Row(None),
     errors.HandedOver: Row(423, closes=True),
@@ -89,18 +92,18 @@ TUS: Mapping[type[TusJumboError], Row] = {
     # only at that. On PATCH a 404 would end the upload; a 5xx makes them ask by HEAD first.
     errors.StorageLost: Row(500, on_head=404),
 }
-"""The statuses of tus 1.0. The row of the nearest base is for a class that has none."""
+"""The row of the nearest base is for a class that has none."""
 
-_RETRY_AFTER = 1
+RETRY_AFTER = 1
 """Seconds. A server that is stopped to be restarted is back in a moment."""
 
 
 def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
-    """The answer to a request that ended with `error`; None if nobody is left to hear it.
+    """tus' answer to a request that ended with `error`; None if nobody is left to hear it.
 
     `intent` is None where it was not recognised.
     """
-    row = _row(type(error))
+    _, row = nearest(type(error))
     on_head = intent is not None and intent.action is Action.INSPECT
     status = row.on_head if on_head and row.on_head is not None else row.status
     if status is None:
@@ -119,8 +122,9 @@ def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
     return ResponseHead(status, tuple(headers), body, closes=row.closes)
 
 
-def _row(kind: type[TusJumboError]) -> Row:
-    return next(row for base in kind.__mro__ if (row := TUS.get(base)) is not None)
+def nearest(kind: type[TusJumboError]) -> tuple[type[TusJumboError], Row]:
+    """The class that has a row, and its row: `kind` itself, or the nearest of its bases."""
+    return next((base, row) for base in kind.__mro__ if (row := ROWS.get(base)) is not None)
 
 
 def _facts(error: TusJumboError) -> Headers:
@@ -137,6 +141,6 @@ def _facts(error: TusJumboError) -> Headers:
         case errors.AlgorithmUnsupported():
             return (("Tus-Checksum-Algorithm", ",".join(error.supported)),)
         case errors.ServerClosing():
-            return (("Retry-After", str(_RETRY_AFTER)),)
+            return (("Retry-After", str(RETRY_AFTER)),)
         case _:
             return ()
