@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "lockers": (LOWER, "anyio"),
     "processing": (LOWER, ""),
     "testing": (LOWER, "anyio pytest"),
-    "composition": (HOUSE, ""),
+    "composition": (f"{HOUSE} processing", ""),
     "web": (HOUSE, "anyio starlette"),
     "server": (f"{LEAVES} web", "anyio httptools starlette uvicorn uvloop"),
     "cli": (f"{HOUSE} server web", "anyio cyclopts rich starlette"),

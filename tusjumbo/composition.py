@@ -16,7 +16,9 @@ from tusjumbo.engine.pump import Pace
 from tusjumbo.engine.sweep import Sweep
 from tusjumbo.engine.uploads import Uploads
 from tusjumbo.lockers.files import FileLocker
-from tusjumbo.ports import Catalog, Clock, Locker, Observer, Store
+from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Observer, Store
+from tusjumbo.processing.inspection import ContentInspection
+from tusjumbo.processing.media import MediaPolicy
 from tusjumbo.sessions.rules import Limits
 from tusjumbo.settings import UploadSettings
 from tusjumbo.stores.local import LocalStore
@@ -65,6 +67,7 @@ def compose(
         pace=Pace(idle=settings.body_timeout or None, min_rate=settings.min_rate),
         patience=settings.lock_timeout,
         remove_parts=settings.remove_parts,
+        inspection=_inspection(settings),
         clock=clock,
         observers=told,
     )
@@ -72,3 +75,11 @@ def compose(
         catalog, store, locker, uploads.finish, uploads.concatenation, limits, clock, told
     )
     return House(settings, catalog, store, locker, uploads, sweep)
+
+
+def _inspection(settings: UploadSettings) -> Inspection | None:
+    """None where every file is taken, so that nobody looks."""
+    policy = MediaPolicy(
+        settings.allow_types, settings.deny_types, strict=settings.refuse_disguised
+    )
+    return None if policy.is_open else ContentInspection(policy)

@@ -7,6 +7,7 @@ it passes. Methods are async unless they say that they never block. Ids are vali
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -244,6 +245,37 @@ class Locker(Protocol):
 
     async def aclose(self) -> None:
         """Give back what is open. The next call opens it again."""
+        ...
+
+
+class Verdict(enum.Enum):
+    """What the first bytes of a file say of its type, if they do not rule it out."""
+
+    ACCEPTED = "accepted"
+    NEEDS_MORE = "needs more"
+    """The bytes seen are too few to know."""
+
+
+class Inspection(Protocol):
+    """Which types of files are taken. What it has decided once, no further bytes change."""
+
+    @property
+    def head(self) -> int:
+        """How many bytes from the start it wants to see, and always can decide by. Never blocks."""
+        ...
+
+    def claim(self, session: UploadSession) -> None:
+        """Return if the file may be what the client says that it is. Never blocks.
+
+        :raises MediaTypeRefused: no content could make this acceptable
+        """
+        ...
+
+    async def judge(self, session: UploadSession, head: bytes, *, is_whole: bool) -> Verdict:
+        """Whether a file that begins with `head` is taken; if it `is_whole`, these are all bytes.
+
+        :raises MediaTypeRefused: it is not, and never will be
+        """
         ...
 
 

@@ -24,6 +24,10 @@ _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name, RFC 9110 5.6.2
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
 _BASE_URL = re.compile(r"(?:https?://[^/?#@\s]+)?(?:/[^?#\s]*)?", re.ASCII)
+MEDIA_PATTERN = re.compile(
+    r"\*/\*|[a-z0-9!#$%&'+.^_`|~-]+/(?:\*|[a-z0-9!#$%&'+.^_`|~-]+)", re.ASCII | re.IGNORECASE
+)
+"""A media type, the family of one, or all of them: names as in RFC 9110 5.6.2, without the star."""
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 _SECONDS: dict[str, int | Decimal] = {
@@ -141,6 +145,12 @@ class UploadSettings:
     """Let clients DELETE uploads."""
     chunk_size: Size = Size("5MiB")
     """Size of the chunks in which an upload may be sent in any order, and verified."""
+    allow_types: tuple[str, ...] = ()
+    """Types of files that are taken, as image/* or application/pdf, by their content; none: all."""
+    deny_types: tuple[str, ...] = ()
+    """Types of files that are not taken, whatever `allow_types` says."""
+    refuse_disguised: bool = False
+    """Refuse pages, scripts and programs that say they are something else."""
     remove_parts: bool = False
     """Remove partial uploads as soon as they are joined; else they expire."""
     cors_origins: tuple[str, ...] = ("*",)
@@ -161,6 +171,8 @@ class UploadSettings:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise ConfigurationError(str(error), setting="behind_proxy") from error
+        for name in ("allow_types", "deny_types"):
+            _each(self, name, MEDIA_PATTERN, "a media type; write text/csv, or image/*")
         _each(self, "cors_origins", _ORIGIN, "an origin; write https://example.org, or *")
         _each(self, "cors_headers", _TOKEN, "the name of a header")
         _each(self, "cors_expose", _TOKEN, "the name of a header")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.processing.samples import SAMPLES
 from tusjumbo.errors import ConfigurationError, MediaTypeRefused
-from tusjumbo.processing.media import MediaPolicy, Verdict, check_claim, verdict
+from tusjumbo.ports import Verdict
+from tusjumbo.processing.media import MediaPolicy, check_claim, verdict
 from tusjumbo.processing.sniffing import Sniffed, examined
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"

@@ -27,8 +27,10 @@ import anyio
 
 from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.observers import Observers
 from tusjumbo.errors import (
+    MediaTypeRefused,
     PartUnusable,
     ServerClosing,
     StaleCommit,
@@ -64,6 +66,7 @@ class Concatenation:
     store: Store
     locker: Locker
     finish: Finish
+    screening: Screening
     give_up: GiveUp
     limits: rules.Limits
     clock: Clock
@@ -87,11 +90,13 @@ class Concatenation:
         """The new final upload, pending.
 
         :raises PartUnusable: :raises UploadTooLarge: as `joining.joined` says; nothing is recorded
+        :raises MediaTypeRefused: it is to be a file that is not taken; likewise
         :raises ServerClosing: nothing is begun any more
         """
         upload_id = ids.of_final(ids.from_entropy(secrets.token_bytes(ids.ENTROPY)))
         found = await self.catalog.gather(command.parts)
         session = joining.joined(command, upload_id, found, self.clock(), self.limits)
+        self.screening.claim(session)
         if _is_given(closing):
             raise ServerClosing
         await self.catalog.create(session)
@@ -129,6 +134,7 @@ class Concatenation:
         asks for the upload.
 
         :raises PartUnusable: :raises UploadTooLarge: it can never be finished, and was given up
+        :raises MediaTypeRefused: it is a file that is not taken, and over
         :raises UploadNotFound: it is gone
         :raises SystemFailure: it stays pending, and will be tried again
         """
@@ -291,7 +297,9 @@ def _left_to_the_sweep(upload_id: str) -> Iterator[None]:
     """What nobody waits for may fail, and need not concern anybody if it is over already."""
     try:
         yield
-    except (UploadNotFound, UploadLocked, PartUnusable, UploadTooLarge, StaleCommit):
+    except (UploadNotFound, UploadLocked, StaleCommit):
+        return
+    except (PartUnusable, UploadTooLarge, MediaTypeRefused):
         return
     except SystemFailure:
         _log.exception("Joining could not go on with upload %s; the sweep will try.", upload_id)

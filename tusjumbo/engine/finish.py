@@ -1,7 +1,8 @@
 """Finishing: SEALED -> DONE, at least once, by whoever meets a sealed session and holds its lock.
 
-The bytes get their final name first, then the receipt is recorded, then what is left over goes.
-Each step may be repeated after a crash and comes to the same, so nothing is lost or made twice.
+A file that is not taken ends here (`tusjumbo.engine.inspection`). The bytes of any other get their
+final name first, then the receipt is recorded, then what is left over goes. Each step may be
+repeated after a crash and comes to the same, so nothing is lost or made twice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import partial
 
 import anyio
 
+from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.observers import Observers
 from tusjumbo.errors import SystemFailure
 from tusjumbo.ports import Catalog, Clock, Store
@@ -22,9 +24,17 @@ _log = logging.getLogger("tusjumbo")
 
 
 class Finish:
-    def __init__(self, catalog: Catalog, store: Store, clock: Clock, observers: Observers) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        screening: Screening,
+        clock: Clock,
+        observers: Observers,
+    ) -> None:
         self._catalog = catalog
         self._store = store
+        self._screening = screening
         self._clock = clock
         self._observers = observers
 
@@ -33,11 +43,13 @@ class Finish:
 
         The caller holds its lock. A cancelled caller still sees it through: it is a rename.
 
+        :raises MediaTypeRefused: it is not one that is taken, and is over
         :raises SystemFailure: it stays sealed, and will be tried again
         """
         if session.phase is not Phase.SEALED:
             return session
         with anyio.CancelScope(shield=True):
+            await self._screening.passed(session)
             receipt = await self._store.publish(session)
             finished = await self._catalog.update(
                 session.id, partial(done, receipt=receipt, now=self._clock())

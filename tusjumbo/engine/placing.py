@@ -12,14 +12,24 @@ from __future__ import annotations
 
 import hmac
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tusjumbo.digests import ALGORITHMS
 from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
 from tusjumbo.engine.receiving import CHUNKS_BY, Delivery, Receive
-from tusjumbo.errors import ChunkConflict, NoSuchChunk, StorageLost, TusJumboError
+from tusjumbo.errors import (
+    ChunkConflict,
+    MediaTypeRefused,
+    NoSuchChunk,
+    StorageLost,
+    TusJumboError,
+    UploadLocked,
+    UploadNotFound,
+)
 from tusjumbo.ports import Catalog, Locker, Source, Store
 from tusjumbo.sessions import rules
 from tusjumbo.sessions.commands import Digest, Put, Verify
@@ -40,6 +50,7 @@ class Placing:
     load: Load
     receive: Receive
     finish: Finish
+    screening: Screening
     give_up: GiveUp
     limits: rules.Limits
     patience: float
@@ -52,7 +63,7 @@ class Placing:
         :raises SystemFailure: likewise
         """
         try:
-            session = await self._put(command, source)
+            session = await self._received(command, source)
             if session.phase is Phase.SEALED:
                 session = await self._finished(session)
         except TusJumboError as error:
@@ -64,6 +75,25 @@ class Placing:
             *(session.chunks_expected, session.status),
         )
         return Stored(session, await self._chunk(session, command.number))
+
+    async def _received(self, command: Put, source: Source | None) -> UploadSession:
+        try:
+            return await self._put(command, source)
+        except MediaTypeRefused as refusal:
+            await self._end(command.id, refusal)
+            raise
+
+    async def _end(self, upload_id: str, refusal: MediaTypeRefused) -> None:
+        """End a refused upload, once nobody is in any lane of it.
+
+        Who does not leave, or ended it first, is not in the way: without the chunk that was refused
+        it cannot be finished, and then expires.
+        """
+        with suppress(UploadLocked, UploadNotFound):
+            async with self.locker.hold(upload_id, self.patience):
+                session = await self.load(upload_id)
+                if session.phase is Phase.OPEN:
+                    await self.screening.end(session, refusal)
 
     async def _put(self, command: Put, source: Source | None) -> UploadSession:
         upload_id, number = command.id, command.number

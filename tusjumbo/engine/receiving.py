@@ -16,6 +16,7 @@ import anyio
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.checks import Check
 from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.inspection import HeadWriter, Screening
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.overlay import Overlay
 from tusjumbo.engine.pump import Arrived, Pace, Pump
@@ -24,6 +25,7 @@ from tusjumbo.errors import (
     ChunkSizeWrong,
     ClientDisconnected,
     HandedOver,
+    MediaTypeRefused,
     ServerClosing,
     StaleCommit,
     TusJumboError,
@@ -59,6 +61,7 @@ class Receive:
     catalog: Catalog
     store: Store
     finish: Finish
+    screening: Screening
     limits: rules.Limits
     pace: Pace
     blocks: Blocks
@@ -71,6 +74,8 @@ class Receive:
         """Take the body. Returns the session as committed at the end of a whole body.
 
         :raises Refusal: the body was not what it should be
+        :raises MediaTypeRefused: nor what is taken; the upload is over, but for a chunk's, whose
+            caller is to end it
         :raises Interrupted: it stopped early
         :raises SystemFailure: as storing and recording do
         """
@@ -80,6 +85,21 @@ class Receive:
             await body.check.verify(source, None, start, start)
             await body.commit(start, Arrived.WHOLE)
             return body.session
+        try:
+            ending = await self._pump(body, source)
+        except MediaTypeRefused as refusal:
+            if delivery.chunk is None:  # others are in their lanes
+                await self.screening.end(body.session, refusal)
+            raise
+        if ending is Ending.CUT:
+            # All bytes may be in although the body's end was not: then it is finished.
+            await self.finish(body.session)
+        if ending is not Ending.END:
+            raise self._reason(ending, delivery)
+        return body.session
+
+    async def _pump(self, body: _Body, source: Source) -> Ending:
+        start = body.stop
         began = anyio.current_time()
         ending = Ending.FAILED
         try:
@@ -87,15 +107,13 @@ class Receive:
         except StaleCommit:
             ending = Ending.LOST
             raise
+        except MediaTypeRefused:
+            ending = Ending.REFUSED
+            raise
         finally:
             seconds = anyio.current_time() - began
             self.observers.tell(BytesReceived(body.session, start, body.stop, seconds, ending))
-        if ending is Ending.CUT:
-            # All bytes may be in although the body's end was not: then it is finished.
-            await self.finish(body.session)
-        if ending is not Ending.END:
-            raise self._reason(ending, delivery)
-        return body.session
+        return ending
 
     def _reason(self, ending: Ending, delivery: Delivery) -> TusJumboError:
         """Why a body that ended otherwise than by its end was not taken, or not all of it."""
@@ -127,6 +145,7 @@ class _Body:
         self._receive = receive
         self._delivery = delivery
         self._known = delivery.session.ranges
+        self._head = receive.screening.head(self.session, delivery.take.length)
         self._sync = _nothing_written
 
     async def pump(self, source: Source) -> Ending:
@@ -151,12 +170,14 @@ class _Body:
         """Where the bytes go; None if none may come."""
         start, ceiling = self._delivery.take.start, self._delivery.take.ceiling
         store = self._receive.store
-        writer = None
+        writer: Writer | None = None
         if self.session.phase is Phase.OPEN and not self._known.covers(start, ceiling):
             writer = await stack.enter_async_context(store.writing(self.session))
             self._sync = writer.sync
         if self._known.overlaps(start, ceiling):
-            return Overlay(writer, store, self.session)
+            writer = Overlay(writer, store, self.session)
+        if writer is not None and self._head is not None:
+            writer = HeadWriter(writer, self._head, self._delivery.content.keep)
         return writer
 
     async def commit(self, stop: int, arrived: Arrived) -> None:
@@ -167,6 +188,8 @@ class _Body:
         seals = rules.seals(self.session, part.finish) and self.session.is_full
         if part.start == part.stop and part.length == self.session.length and not seals:
             return
+        if self._head is not None:
+            await self._head.judge()
         if part.start < part.stop:
             await self._sync()
         receive = self._receive

@@ -16,6 +16,7 @@ from tusjumbo.engine.concatenation import Concatenation
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.observers import Observers
 from tusjumbo.errors import (
+    MediaTypeRefused,
     PartUnusable,
     StaleCommit,
     SystemFailure,
@@ -39,6 +40,8 @@ class Swept:
     """How many uploads were …"""
 
     finished: int = 0
+    refused: int = 0
+    """… complete, and of a type that is not taken."""
     abandoned: int = 0
     purged: int = 0
     tidied: int = 0
@@ -67,6 +70,8 @@ class Sweep:
                     continue
                 async with self.locker.attempt(session.id):
                     await self._handle(await self.catalog.load(session.id), swept)
+            except MediaTypeRefused:
+                swept.refused += 1
             except (UploadLocked, UploadNotFound, StaleCommit):
                 continue  # somebody else has it, and the next sweep will look again
             except SystemFailure:

@@ -18,21 +18,24 @@ from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.concatenation import PATIENCE, Concatenation
 from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.placing import Placing
 from tusjumbo.engine.pump import Pace
 from tusjumbo.engine.receiving import Delivery, Receive
 from tusjumbo.errors import (
+    MediaTypeRefused,
     Refusal,
     ServerClosing,
     StorageLost,
     SystemFailure,
     UploadIsFinal,
     UploadIsPartial,
+    UploadNotFound,
     UploadUnfinished,
 )
-from tusjumbo.ports import Catalog, Clock, Locker, Source, Store
+from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Source, Store
 from tusjumbo.sessions import commands, ids, outcomes, rules
 from tusjumbo.sessions.commands import (
     Append,
@@ -66,18 +69,23 @@ class Uploads:
     """How long a request waits for another one to leave the same upload, in seconds."""
     remove_parts: bool = False
     """Whether partial uploads go when they have been joined."""
+    inspection: Inspection | None = None
+    """Which types of files are taken; None: all."""
     clock: Clock = time.time
     observers: Observers = field(default_factory=Observers)
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
-        self.finish = Finish(self.catalog, self.store, self.clock, self.observers)
+        screening = Screening(self.inspection, self.catalog, self.store, self.observers)
+        self._screening = screening
+        self.finish = Finish(self.catalog, self.store, screening, self.clock, self.observers)
         self._give_up = GiveUp(self.catalog, self.clock, self.limits, self.observers)
         self.concatenation = Concatenation(
             self.catalog,
             self.store,
             self.locker,
             self.finish,
+            screening,
             self._give_up,
             self.limits,
             self.clock,
@@ -90,6 +98,7 @@ class Uploads:
             self.catalog,
             self.store,
             self.finish,
+            screening,
             self.limits,
             self.pace,
             self.blocks,
@@ -104,6 +113,7 @@ class Uploads:
             self.load,
             self._receive,
             self.finish,
+            screening,
             self._give_up,
             self.limits,
             self.patience,
@@ -142,6 +152,7 @@ class Uploads:
     async def _create(self, command: Create, source: Source | None) -> outcomes.Created:
         upload_id = ids.from_entropy(secrets.token_bytes(ids.ENTROPY))
         session = rules.opened(command, upload_id, self.clock(), self.limits)
+        self._screening.claim(session)
         if source is not None and source.closing is not None and source.closing.given:
             raise ServerClosing
         await self.catalog.create(session)
@@ -192,6 +203,8 @@ class Uploads:
             except StorageLost:
                 await self._give_up(session.id)
                 raise
+            except MediaTypeRefused:
+                raise  # it does not expire, it is gone
             except Refusal as refusal:
                 if session.phase is Phase.OPEN and self.limits.expire_after is not None:
                     refusal.expires_at = session.expires_at
@@ -207,7 +220,7 @@ class Uploads:
         async with self.locker.hold(command.id, self.patience):
             session = await self.load(command.id)
             try:
-                session = await self.finish(session)
+                session = await self._seen_through(session)
             except SystemFailure:
                 # Every byte is safe, so the client must not hear a 5xx: tus-js-client would
                 # upload all of it again (specs/clients.md 1.6). The sweep will try once more.
@@ -235,12 +248,22 @@ class Uploads:
         session = await self.load(command.id)
         if session.phase is Phase.SEALED:
             async with self.locker.hold(command.id, self.patience):
-                session = await self.finish(await self.load(command.id))
+                session = await self._seen_through(await self.load(command.id))
         if session.kind is Kind.PARTIAL:
             raise UploadIsPartial(session.id)
         if session.phase is not Phase.DONE:
             raise UploadUnfinished(session.id, session.offset, session.length)
         return outcomes.Fetched(session, await self.store.locate(session))
+
+    async def _seen_through(self, session: UploadSession) -> UploadSession:
+        """Finish for somebody who only looks.
+
+        :raises UploadNotFound: it was refused
+        """
+        try:
+            return await self.finish(session)
+        except MediaTypeRefused as refusal:
+            raise UploadNotFound(session.id) from refusal
 
     async def _discard(self, session: UploadSession) -> None:
         try:

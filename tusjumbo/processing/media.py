@@ -13,12 +13,11 @@ Invariant: what was refused once is refused with more bytes, too; likewise what 
 
 from __future__ import annotations
 
-import enum
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tusjumbo.errors import ConfigurationError, MediaTypeRefused
+from tusjumbo.ports import Verdict
 from tusjumbo.processing.kinds import (
     JSON,
     OCTETS,
@@ -33,18 +32,10 @@ from tusjumbo.processing.kinds import (
     lookalikes,
 )
 from tusjumbo.processing.sniffing import Sniffed
-
-_NAME = r"[a-z0-9!#$%&'+.^_`|~-]+"  # RFC 9110 5.6.2, without the star
-_PATTERN = re.compile(rf"\*/\*|{_NAME}/(?:\*|{_NAME})")
+from tusjumbo.settings import MEDIA_PATTERN
 
 _PLAIN_TEXTS = frozenset((PLAIN, "text/csv", "text/tab-separated-values", JSON))
 """Texts that never begin with a tag, or are not that."""
-
-
-class Verdict(enum.Enum):
-    ACCEPTED = "accepted"
-    NEEDS_MORE = "needs more"
-    """The bytes seen are too few to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ class MediaPolicy:
         for setting in ("allow", "deny"):
             patterns = tuple(pattern.strip().lower() for pattern in getattr(self, setting))
             for pattern in patterns:
-                if _PATTERN.fullmatch(pattern) is None:
+                if MEDIA_PATTERN.fullmatch(pattern) is None:
                     problem = f"{pattern!r} is not a media type; write text/csv, or image/*"
                     raise ConfigurationError(problem, setting=setting)
             object.__setattr__(self, setting, tuple(map(canonical, patterns)))

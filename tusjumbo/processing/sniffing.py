@@ -34,7 +34,7 @@ from tusjumbo.processing.kinds import (
 HEAD = 8192
 """Bytes that are looked at: what is not known by then is not known."""
 
-_FIRST = 512
+FIRST = 512
 """Bytes below which even a signature may be one of several."""
 
 _VAGUE = frozenset((OCTETS, ZIP, OLE, "application/ogg"))
@@ -71,7 +71,7 @@ def examined(head: bytes, *, is_whole: bool) -> Sniffed:
 
 
 def _is_settled(head: bytes, found: str) -> bool:
-    if len(head) < _FIRST:
+    if len(head) < FIRST:
         return False
     is_text_so_far = is_text(found) or danger(found) in (Danger.MARKUP, Danger.SCRIPT)
     return len(head) >= HEAD or not (found in _VAGUE or is_text_so_far)

@@ -19,6 +19,7 @@ class Ending(enum.Enum):
     OVER = "more bytes than allowed"
     SHORT = "fewer bytes than a chunk has"
     CLOSING = "the server is stopping"
+    REFUSED = "the file is of a type that is not taken"
     FAILED = "the bytes could not be stored, or were not the announced ones"
 
 
@@ -46,6 +47,15 @@ class UploadFinished:
 @dataclass(frozen=True, slots=True)
 class UploadTerminated:
     session: UploadSession
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRefused:
+    """Its content, or what its client says of that, is of a type that is not taken; it is gone."""
+
+    session: UploadSession
+    reason: str
+    """In a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ Event = (
     | BytesReceived
     | UploadFinished
     | UploadTerminated
+    | UploadRefused
     | UploadAbandoned
     | UploadRecovered
     | UploadPurged

@@ -20,6 +20,7 @@ from tusjumbo.sessions.events import (
     UploadCreated,
     UploadFinished,
     UploadPurged,
+    UploadRefused,
     UploadTerminated,
 )
 
@@ -36,6 +37,7 @@ _HAPPENED = {
     BytesReceived: "received",
     UploadFinished: "finished",
     UploadTerminated: "terminated",
+    UploadRefused: "refused",
     UploadAbandoned: "abandoned",
     UploadPurged: "purged",
     PartRemoved: "joined and removed",
