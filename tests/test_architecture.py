@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "server": (f"{LEAVES} web", "anyio httptools starlette uvicorn uvloop"),
     "cli": (f"{HOUSE} server web", "anyio cyclopts rich starlette"),
     "__main__": ("cli", ""),
-    "": (f"{LOWER} web", ""),
+    "jumbo": (f"{HOUSE} processing", "anyio"),
+    "": (f"{LOWER} jumbo web", ""),
 }
 
 PURE = ("sessions", "protocols")

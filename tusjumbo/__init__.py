@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tusjumbo.errors import Forbidden as Forbidden
     from tusjumbo.errors import TusJumboError as TusJumboError
     from tusjumbo.errors import Unauthorized as Unauthorized
+    from tusjumbo.jumbo.asynchronous import AsyncJumbo as AsyncJumbo
+    from tusjumbo.jumbo.synchronous import Jumbo as Jumbo
     from tusjumbo.ports import Admission as Admission
     from tusjumbo.ports import Gate as Gate
     from tusjumbo.ports import Observer as Observer
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tusjumbo.sessions.events import UploadCreated as UploadCreated
     from tusjumbo.sessions.events import UploadFinished as UploadFinished
     from tusjumbo.sessions.events import UploadPurged as UploadPurged
+    from tusjumbo.sessions.events import UploadRecovered as UploadRecovered
+    from tusjumbo.sessions.events import UploadRefused as UploadRefused
     from tusjumbo.sessions.events import UploadTerminated as UploadTerminated
     from tusjumbo.sessions.ranges import RangeSet as RangeSet
     from tusjumbo.sessions.session import Phase as Phase
@@ -40,10 +44,12 @@ if TYPE_CHECKING:
 
 _FOUND_IN = {
     "errors": "ConfigurationError Forbidden TusJumboError Unauthorized",
+    "jumbo.asynchronous": "AsyncJumbo",
+    "jumbo.synchronous": "Jumbo",
     "ports": "Admission Gate Observer",
     "sessions.commands": "Action",
     "sessions.events": "BytesReceived Ending Event UploadAbandoned UploadCreated UploadFinished"
-    " UploadPurged UploadTerminated",
+    " UploadPurged UploadRecovered UploadRefused UploadTerminated",
     "sessions.ranges": "RangeSet",
     "sessions.session": "Phase Receipt UploadChunk UploadSession",
     "settings": "Durability Duration LocationForm Size UploadSettings",

@@ -7,14 +7,15 @@ needs. Values are checked here, so that a wrong one is the same readable line wh
 
 from __future__ import annotations
 
+import difflib
 import enum
 import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from tusjumbo.errors import ConfigurationError
 
@@ -190,6 +191,26 @@ class UploadSettings:
                 f"{self.base_url!r} is neither a path (/files) nor a URL (https://host/files)",
                 setting="base_url",
             )
+
+
+def upload_settings(
+    settings: UploadSettings | None, options: Mapping[str, object]
+) -> UploadSettings:
+    """`settings`, or those that `options` name: how an application gives them.
+
+    :raises ConfigurationError: an option that does not exist, or cannot work; or both were given
+    """
+    known = [field.name for field in fields(UploadSettings)]
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            raise ConfigurationError(f"there is no such option{hint}", setting=name)
+    if settings is None:
+        return UploadSettings(**cast(dict[str, Any], options))
+    if options:
+        raise ConfigurationError("give settings, or options, but not both", setting="settings")
+    return settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import anyio
 
@@ -50,6 +51,7 @@ from tusjumbo.sessions.commands import (
 )
 from tusjumbo.sessions.events import UploadCreated, UploadTerminated
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
+from tusjumbo.sessions.statistics import Statistics
 
 _log = logging.getLogger("tusjumbo")
 
@@ -226,6 +228,16 @@ class Uploads:
                 # upload all of it again (specs/clients.md 1.6). The sweep will try once more.
                 _log.exception("Upload %s is complete but could not be finished.", session.id)
         return outcomes.Inspected(session)
+
+    async def survey(self) -> Statistics:
+        """Figures about all uploads. Days and weeks (from Monday) begin at midnight, local time.
+
+        :raises CatalogFailed: they cannot be read
+        """
+        now = datetime.fromtimestamp(self.clock())
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        monday = today - timedelta(days=today.weekday())
+        return await self.catalog.statistics(today.timestamp(), monday.timestamp())
 
     async def _status(self, command: Status) -> outcomes.Inspected:
         session = await self.catalog.load(command.id)

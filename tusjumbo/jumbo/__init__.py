@@ -1,0 +1,1 @@
+"""Jumbo in Python: the seed's class, and its asynchronous twin."""

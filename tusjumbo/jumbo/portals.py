@@ -1,0 +1,86 @@
+"""Portal: an event loop in a thread of its own, for programs that have none.
+
+It begins with the first call and ends with `close`, or with the object or the program. A forked
+child has no threads of its parent's: there the next call begins another one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+T = TypeVar("T")
+
+
+class Portal:
+    def __init__(self, closing: Callable[[], Awaitable[None]]) -> None:
+        """`closing` is awaited in the loop before that ends."""
+        self._closing = closing
+        self._mutex = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._end: Callable[[], object] | None = None
+        _portals.add(self)
+
+    def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` comes to in the loop; whoever is interrupted meanwhile cancels it.
+
+        :raises RuntimeError: called by what runs in the loop itself
+        """
+        future = self._opened().start_task_soon(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the loop, if there is one, and its thread. The next call begins another one."""
+        with self._mutex:
+            end, self._end = self._end, None
+            self._portal = None
+        if end is not None:
+            end()
+
+    def forget(self) -> None:
+        """In a forked child: there is no loop, whoever was about to begin or end it."""
+        self._mutex = threading.Lock()
+        self._portal = None
+        self._end = None
+
+    def _opened(self) -> BlockingPortal:
+        with self._mutex:
+            if self._portal is None:
+                stack = ExitStack()
+                name = "tusjumbo"
+                portal = stack.enter_context(start_blocking_portal("asyncio", name=name))
+                self._end = weakref.finalize(self, _end, os.getpid(), portal, self._closing, stack)
+                self._portal = portal
+            return self._portal
+
+
+def _end(
+    process: int,
+    portal: BlockingPortal,
+    closing: Callable[[], Awaitable[None]],
+    stack: ExitStack,
+) -> None:
+    if process == os.getpid():
+        with stack:
+            portal.call(closing)
+
+
+_portals: weakref.WeakSet[Portal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for portal in _portals:
+        portal.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
