@@ -225,6 +225,8 @@ class ServerSettings:
     """Listen on this Unix socket instead."""
     base_path: str = "/files/"
     """Path of the upload endpoint; it works with and without the last slash."""
+    jumbo_path: str = "/upload/"
+    """Path of the Jumbo API, which takes the same uploads in chunks; off: ""."""
     workers: int = 1
     """Number of worker processes."""
     tls_certificate: Path | None = None
@@ -248,12 +250,13 @@ class ServerSettings:
             raise ConfigurationError(f"{self.workers} is not at least 1", setting="workers")
         if not self.host:
             raise ConfigurationError("is empty; write 0.0.0.0 or :: for all", setting="host")
-        if not self.base_path.startswith("/") or _BASE_PATH.fullmatch(self.base_path) is None:
+        _check_path(self, "base_path", "/files/")
+        if self.jumbo_path:
+            _check_path(self, "jumbo_path", "/upload/")
+        if self.jumbo_path == self.base_path:
             raise ConfigurationError(
-                f"{self.base_path!r} is not a path like /files/ (letters, digits and ._~-)",
-                setting="base_path",
+                'is the base_path; choose another one, or "" for none', setting="jumbo_path"
             )
-        object.__setattr__(self, "base_path", self.base_path.rstrip("/") + "/")
         if self.tls_certificate and not self.tls_key:
             raise ConfigurationError("needs tls_key as well", setting="tls_certificate")
         if self.tls_key and not self.tls_certificate:
@@ -334,6 +337,15 @@ _TYPES: dict[object, Callable[[Any], object]] = {
     Size: Size,
     Duration: Duration,
 }
+
+
+def _check_path(settings: ServerSettings, name: str, example: str) -> None:
+    path: str = getattr(settings, name)
+    if not path.startswith("/") or _BASE_PATH.fullmatch(path) is None:
+        raise ConfigurationError(
+            f"{path!r} is not a path like {example} (letters, digits and ._~-)", setting=name
+        )
+    object.__setattr__(settings, name, path.rstrip("/") + "/")
 
 
 def _each(settings: UploadSettings, name: str, grammar: re.Pattern[str], what: str) -> None:

@@ -20,7 +20,7 @@ from tusjumbo.sessions.commands import Action
 from tusjumbo.sessions.events import Event, UploadFinished
 from tusjumbo.web import bodies
 from tusjumbo.web.bodies import Message, Receive, Scope, Send
-from tusjumbo.web.exchange import PROTOCOLS, TUS
+from tusjumbo.web.tus import PROTOCOLS, TUS, TusExchange
 
 PAGE = {"Origin": "https://page.example"}
 
@@ -368,7 +368,9 @@ async def test_the_first_protocol_that_claims_a_request_answers_it(serve: Serve)
         refuse=lambda error, intent: ResponseHead(499),
     )
     tus = serve()
-    tus._exchange = replace(tus._exchange, protocols=(other, *PROTOCOLS))
+    exchange = tus._exchange
+    assert isinstance(exchange, TusExchange)
+    tus._exchange = replace(exchange, protocols=(other, *PROTOCOLS))
     browser = Browser(tus)
     assert (await browser.get("/", {"X-Other": "1"})).status == 299
     assert (await browser.get("/no", {"X-Other": "1"})).status == 499

@@ -29,7 +29,7 @@ from tusjumbo.server.run import Factory, serve
 from tusjumbo.settings import LocationForm, ServerSettings, UploadSettings
 from tusjumbo.web.asgi import ASGIApp, TusJumbo
 from tusjumbo.web.bodies import Receive, Scope, Send
-from tusjumbo.web.links import Links
+from tusjumbo.web.links import Links, elsewhere
 
 _HELLO = """\
 -H 'Tus-Resumable: 1.0.0' -H 'Upload-Length: 6' \
@@ -92,16 +92,21 @@ def _announce(upload: UploadSettings, server: ServerSettings, urls: Sequence[str
 
 
 def site(upload: UploadSettings, server: ServerSettings) -> ASGIApp:
-    """The application that is served: uploads at `base_path`, and a greeting at `/`."""
+    """The application that is served: both endpoints, and a greeting at `/`."""
     uploads = TusJumbo(settings=upload)
     base = server.base_path.rstrip("/")
-    endpoint = uploads.at(base)
-    links = Links(replace(upload, location=LocationForm.URL))
+    endpoint = uploads.at(base, server.jumbo_path)
+    absolute = replace(upload, location=LocationForm.URL)
+    links, jumbo = Links(absolute), Links(elsewhere(absolute))
     title = f"tusjumbo {version('tusjumbo')} takes resumable uploads (tus 1.0.0)."
 
     async def greet(scope: Scope, receive: Receive, send: Send) -> None:
-        address = links.to("", {**scope, "root_path": base}, Fields(scope["headers"]))
+        fields = Fields(scope["headers"])
+        address = links.to("", {**scope, "root_path": base}, fields)
         text = f"{title}\n\nThe endpoint for your tus client is\n  {address}\n"
+        if server.jumbo_path:
+            address = jumbo.to("", {**scope, "root_path": server.jumbo_path}, fields)
+            text += f"and of the Jumbo API (see openapi.json there)\n  {address}\n"
         status = 200 if scope["method"] in ("GET", "HEAD") else 405
         headers = {"X-Content-Type-Options": "nosniff"} | (
             {} if status == 200 else {"Allow": "GET, HEAD"}

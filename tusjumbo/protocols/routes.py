@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,22 +87,23 @@ class Visit:
 
     ask: Ask
     action: Action
-    upload_id: str | None = None
-    """Valid, though there may be no such upload."""
+    upload_id: str = ""
+    """Valid, though there may be no such upload; empty if it is about none."""
     number: int = 0
     allowed: tuple[str, ...] = ()
     """The methods that there are here, for OPTIONS."""
 
 
-def recognise(method: str, path: str) -> Visit:
-    """What the request is about. `path` is what is below the mount, percent-decoded.
+def recognise(method: str, path: str, routes: Sequence[Route] = ROUTES) -> Visit:
+    """What the request is about. `path` is what is below the mount, percent-decoded; `routes` are
+    those of the table that there are here.
 
     :raises RouteNotFound: there is nothing there
     :raises MethodNotAllowed: there is, but not for this method
     :raises MalformedRequest: the number of a chunk is none
     """
-    template = next((route.template for route in ROUTES if _matches(route.template, path)), None)
-    here = {route.method: route for route in ROUTES if route.template == template}
+    template = next((route.template for route in routes if _matches(route.template, path)), None)
+    here = {route.method: route for route in routes if route.template == template}
     allowed = (*here, *(["HEAD"] if "GET" in here else []), "OPTIONS")
     if method == "OPTIONS":
         # On any path, as for tus: a preflight that fails hides the answer behind it.
@@ -117,7 +118,7 @@ def recognise(method: str, path: str) -> Visit:
     return Visit(
         route.ask,
         route.action,
-        said.get("{upload_id}"),
+        said.get("{upload_id}", ""),
         0 if number is None else INTEGER.decode("chunk_number", number),
     )
 

@@ -190,6 +190,13 @@ class Body:
                 self.taken += len(self._piece)
                 self._piece = _NOTHING
 
+    def take(self) -> bytes:
+        """What is waiting, all of it and without a copy. Never blocks; empty if nothing waits."""
+        piece, self._piece = self._piece, _NOTHING
+        self.taken += len(piece)
+        whole: object = piece.obj
+        return whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
+
     def readinto(self, buffer: memoryview) -> int:
         count = min(len(buffer), len(self._piece))
         buffer[:count] = self._piece[:count]

@@ -15,16 +15,19 @@ lets pages send any.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from tusjumbo.protocols.messages import Fields
 from tusjumbo.settings import UploadSettings
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
+# Of tus.
 METHODS = ("POST", "HEAD", "PATCH", "DELETE", "GET", "OPTIONS")
 
 REQUEST_HEADERS = (
     "Authorization",
+    "Content-Digest",
     "Content-Type",
     "If-Match",
     "If-Modified-Since",
@@ -73,7 +76,8 @@ _ORIGIN = b"access-control-allow-origin"
 
 
 class Cors:
-    def __init__(self, settings: UploadSettings) -> None:
+    def __init__(self, settings: UploadSettings, methods: Iterable[str] = METHODS) -> None:
+        """`methods` are those that pages may use."""
         self._any = "*" in settings.cors_origins
         self._origins = re.compile("|".join(map(_pattern, settings.cors_origins)), re.IGNORECASE)
         self._is_off = not settings.cors_origins
@@ -83,7 +87,7 @@ class Cors:
         allowed = (*REQUEST_HEADERS, *settings.cors_headers)
         self._preflight: RawHeaders = (
             *common,
-            (b"access-control-allow-methods", ", ".join(METHODS).encode("ascii")),
+            (b"access-control-allow-methods", ", ".join(methods).encode("ascii")),
             (b"access-control-allow-headers", ", ".join(allowed).encode("ascii")),
             (b"access-control-max-age", str(int(settings.cors_max_age)).encode("ascii")),
         )

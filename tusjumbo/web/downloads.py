@@ -78,7 +78,7 @@ async def download(fetched: Fetched, fields: Fields) -> Download | ResponseHead:
     facts: Headers = (("ETag", tag), ("Last-Modified", DATE.write(session.updated_at)))
     # RFC 9110 13.2.2: If-Match first, then If-None-Match, and If-Modified-Since only without it.
     wanted = fields.joined("if-match")
-    if wanted is not None and not _names(wanted, session.id):
+    if wanted is not None and not names_tag(wanted, session.id):
         return ResponseHead(412, facts)
     if _is_fresh(session, fields):
         return ResponseHead(304, (*facts, *_CACHING))
@@ -106,13 +106,14 @@ def _status(fetched: Fetched) -> os.stat_result:
 def _is_fresh(session: UploadSession, fields: Fields) -> bool:
     known = fields.joined("if-none-match")
     if known is not None:
-        return _names(known, session.id)
+        return names_tag(known, session.id)
     since = DATE.read(fields.joined("if-modified-since") or "")
     return since is not None and int(session.updated_at) <= since
 
 
-def _names(tags: str, upload_id: str) -> bool:
-    return tags.strip(OWS) == "*" or upload_id in _TAG.findall(tags)
+def names_tag(tags: str, tag: str) -> bool:
+    """Whether `tag` is one of those in If-Match or If-None-Match."""
+    return tags.strip(OWS) == "*" or tag in _TAG.findall(tags)
 
 
 def safe_type(media_type: str) -> str:

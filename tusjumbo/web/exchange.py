@@ -1,9 +1,8 @@
-"""One request: head -> protocol -> gate -> command -> outcome -> answer.
+"""One request: what every protocol does alike, from the first look at it to its last byte.
 
-Strategy: everything that can be decided from the head is decided before the body is asked for, and
-whatever goes wrong on the way is raised. There is one `try`, and it turns the exception into the
-protocol's own refusal, so that no answer leaves in another form or without its CORS fields. Which
-protocol that is, is looked up in a list; nothing here asks for its name.
+Strategy: whatever goes wrong on the way is raised. There is one `try`, and it turns the exception
+into a refusal in the protocol's own words, so that no answer leaves in another form or without its
+CORS fields. What a request wants and how it is answered is a subclass's business.
 
 Once an answer has begun nothing can be taken back: a client that goes meanwhile is not an error,
 and a file that breaks off is logged and left unfinished, which the server turns into a broken
@@ -14,58 +13,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from tusjumbo.engine.uploads import Uploads
 from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError
 from tusjumbo.ports import Admission, Gate
-from tusjumbo.protocols import checksums, refusals, tus
-from tusjumbo.protocols.extensions import Offer
-from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
-from tusjumbo.sessions.commands import Action, Command, Digest, Join
-from tusjumbo.sessions.outcomes import Appended, Created, Fetched, Inspected, Terminated
+from tusjumbo.protocols.messages import Fields, ResponseHead
+from tusjumbo.sessions.commands import Action
 from tusjumbo.web import logs
-from tusjumbo.web.bodies import Body, Message, Receive, Scope, Send, announced, fields_of
+from tusjumbo.web.bodies import Body, Message, Receive, Scope, Send, fields_of
 from tusjumbo.web.cors import Cors
-from tusjumbo.web.downloads import Download, download
-from tusjumbo.web.links import Links, place
+from tusjumbo.web.downloads import Download
+from tusjumbo.web.links import Links
 
 _log = logging.getLogger("tusjumbo")
 
 _MISTAKE = "The server made a mistake; what it had acknowledged is safe. Try again later."
 _NO_CONTENT = frozenset({204, 304})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """How one protocol is spoken."""
-
-    claims: Callable[[RequestHead], bool]
-    """Whether a request is meant in this protocol."""
-    recognise: Callable[[RequestHead, Offer], Intent]
-    decode: Callable[[RequestHead, Intent, Offer], Command]
-    digest_after: Callable[[Fields, Offer], Digest]
-    """The digest that trailers tell, where a command promises one."""
-    encode: Callable[
-        [Created | Appended | Inspected | Terminated, Offer, Callable[[str], str]], ResponseHead
-    ]
-    describe: Callable[[Offer], ResponseHead]
-    refuse: Callable[[TusJumboError, Intent | None], ResponseHead | None]
-
-
-TUS = Protocol(
-    claims=lambda _: True,
-    recognise=tus.recognise,
-    decode=tus.decode,
-    digest_after=checksums.digest_after,
-    encode=tus.encode,
-    describe=tus.describe,
-    refuse=refusals.refuse,
-)
-
-PROTOCOLS = (TUS,)
-"""The first one that claims a request answers it; the last one claims every request."""
 
 
 @dataclass(slots=True)
@@ -75,34 +40,44 @@ class Request:
     scope: Scope
     fields: Fields
     body: Body
-    protocol: Protocol
-    intent: Intent | None = None
+    refuse: Callable[[TusJumboError], ResponseHead | None]
+    """How it is told why it was not carried out; None if nobody is left to hear that."""
     upload_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    uploads: Uploads
-    offer: Offer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(ABC):
+    """An ASGI application that answers HTTP requests."""
+
     links: Links
     cors: Cors
     gate: Gate | None = None
-    protocols: Sequence[Protocol] = PROTOCOLS
+
+    @abstractmethod
+    async def answer(self, request: Request) -> ResponseHead | Download:
+        """Carry the request out.
+
+        :raises TusJumboError: why it was not
+        """
+
+    @abstractmethod
+    def refuse(self, error: TusJumboError) -> ResponseHead | None:
+        """What is answered to a request of which nothing is known yet (`Request.refuse`)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         fields = fields_of(scope)
-        request = Request(scope, fields, Body(scope, receive), self.protocols[-1])
+        request = Request(scope, fields, Body(scope, receive), self.refuse)
         answer: ResponseHead | Download | None
         try:
-            answer = await self._answer(request)
+            answer = await self.answer(request)
         except TusJumboError as error:
             if isinstance(error, SystemFailure):
                 _log.error("%s (%r)", error, error.__cause__)
-            answer = request.protocol.refuse(error, request.intent)
+            answer = request.refuse(error)
         except Exception:
             _log.exception("A mistake of ours ended the request %s.", logs.quoted(scope["path"]))
-            answer = request.protocol.refuse(TusJumboError(_MISTAKE), request.intent)
+            answer = request.refuse(TusJumboError(_MISTAKE))
         reply = Reply(request, send, self.cors)
         await reply.deliver(answer, receive)
         if logs.logs_access():
@@ -116,47 +91,7 @@ class Exchange:
                 seconds=time.perf_counter() - began,
             )
 
-    async def _answer(self, request: Request) -> ResponseHead | Download:
-        """Carry the request out.
-
-        :raises TusJumboError: why it was not
-        """
-        scope, fields = request.scope, request.fields
-        offer = self._offer_in(request)
-        size = announced(scope, fields)
-        request.body.announce(size)
-        head = RequestHead(
-            scope["method"],
-            place(scope).below,
-            fields,
-            size,
-            lambda: self.links.endpoint(scope, fields),
-        )
-        request.protocol = protocol = next(p for p in self.protocols if p.claims(head))
-        request.intent = intent = protocol.recognise(head, offer)
-        request.upload_id = intent.upload_id
-        if intent.action is Action.DESCRIBE:
-            return protocol.describe(offer)
-        await self._admit(request, intent.action, [intent.upload_id])
-        command = protocol.decode(head, intent, offer)
-        request.body.read_digest_by(lambda trailers: protocol.digest_after(trailers, offer))
-        if isinstance(command, Join):
-            # What somebody may not fetch must not be had by joining it either.
-            await self._admit(request, Action.JOIN, dict.fromkeys(command.parts))
-        outcome = await self.uploads.execute(command, request.body)
-        if isinstance(outcome, Fetched):
-            return await download(outcome, fields)
-        if isinstance(outcome, Created):
-            request.upload_id = outcome.session.id
-        return protocol.encode(outcome, offer, lambda it: self.links.to(it, scope, fields))
-
-    def _offer_in(self, request: Request) -> Offer:
-        """What can be done here and by the server that this request came through."""
-        if request.body.tells_trailers:
-            return self.offer
-        return replace(self.offer, checksum_trailer=False)
-
-    async def _admit(
+    async def admit(
         self, request: Request, action: Action, upload_ids: Iterable[str | None]
     ) -> None:
         """Ask the gate about each of them.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -80,6 +80,16 @@ def _cut_off(path: str, raw: bytes) -> str:
     whole = unquote_to_bytes(raw.partition(b"?")[0]).decode("utf-8", "replace").rstrip("/")
     end = path.rstrip("/")
     return whole[: len(whole) - len(end)] if whole.endswith(end) else ""
+
+
+# --- what settings tell ---------------------------------------------------------------------------
+
+
+def elsewhere(settings: UploadSettings) -> UploadSettings:
+    """`settings` for another endpoint than that of tus, whose path is the one in `base_url`."""
+    url = urlsplit(settings.base_url)
+    origin = f"{url.scheme}://{url.netloc}" if url.netloc else ""
+    return replace(settings, base_url=origin)
 
 
 # --- what proxies tell ---------------------------------------------------------------------------

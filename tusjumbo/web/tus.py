@@ -1,0 +1,111 @@
+"""The tus endpoint: head -> protocol -> gate -> command -> outcome -> answer.
+
+Everything that can be decided from the head is decided before the body is asked for. Which protocol
+it is, is looked up in a list; nothing here asks for its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tusjumbo.engine.uploads import Uploads
+from tusjumbo.errors import TusJumboError
+from tusjumbo.protocols import checksums, refusals, tus
+from tusjumbo.protocols.extensions import Offer
+from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
+from tusjumbo.sessions.commands import Action, Command, Digest, Join
+from tusjumbo.sessions.outcomes import (
+    Appended,
+    Created,
+    Fetched,
+    Inspected,
+    Stored,
+    Terminated,
+    Verified,
+)
+from tusjumbo.web.bodies import announced
+from tusjumbo.web.downloads import Download, download
+from tusjumbo.web.exchange import Exchange, Request
+from tusjumbo.web.links import place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How one protocol is spoken."""
+
+    claims: Callable[[RequestHead], bool]
+    """Whether a request is meant in this protocol."""
+    recognise: Callable[[RequestHead, Offer], Intent]
+    decode: Callable[[RequestHead, Intent, Offer], Command]
+    digest_after: Callable[[Fields, Offer], Digest]
+    """The digest that trailers tell, where a command promises one."""
+    encode: Callable[
+        [Created | Appended | Inspected | Terminated, Offer, Callable[[str], str]], ResponseHead
+    ]
+    describe: Callable[[Offer], ResponseHead]
+    refuse: Callable[[TusJumboError, Intent | None], ResponseHead | None]
+
+
+TUS = Protocol(
+    claims=lambda _: True,
+    recognise=tus.recognise,
+    decode=tus.decode,
+    digest_after=checksums.digest_after,
+    encode=tus.encode,
+    describe=tus.describe,
+    refuse=refusals.refuse,
+)
+
+PROTOCOLS = (TUS,)
+"""The first one that claims a request answers it; the last one claims every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TusExchange(Exchange):
+    uploads: Uploads
+    offer: Offer
+    protocols: Sequence[Protocol] = PROTOCOLS
+
+    def refuse(self, error: TusJumboError) -> ResponseHead | None:
+        return self.protocols[-1].refuse(error, None)
+
+    async def answer(self, request: Request) -> ResponseHead | Download:
+        scope, fields = request.scope, request.fields
+        offer = self._offer_in(request)
+        size = announced(scope, fields)
+        request.body.announce(size)
+        head = RequestHead(
+            scope["method"],
+            place(scope).below,
+            fields,
+            size,
+            lambda: self.links.endpoint(scope, fields),
+        )
+        protocol = next(p for p in self.protocols if p.claims(head))
+        request.refuse = lambda error: protocol.refuse(error, None)
+        intent = protocol.recognise(head, offer)
+        request.refuse = lambda error: protocol.refuse(error, intent)
+        request.upload_id = intent.upload_id
+        if intent.action is Action.DESCRIBE:
+            return protocol.describe(offer)
+        await self.admit(request, intent.action, [intent.upload_id])
+        command = protocol.decode(head, intent, offer)
+        request.body.read_digest_by(lambda trailers: protocol.digest_after(trailers, offer))
+        if isinstance(command, Join):
+            # What somebody may not fetch must not be had by joining it either.
+            await self.admit(request, Action.JOIN, dict.fromkeys(command.parts))
+        outcome = await self.uploads.execute(command, request.body)
+        if isinstance(outcome, Fetched):
+            return await download(outcome, fields)
+        if isinstance(outcome, Stored | Verified):
+            raise TypeError(f"a command of tus became {outcome!r}")
+        if isinstance(outcome, Created):
+            request.upload_id = outcome.session.id
+        return protocol.encode(outcome, offer, lambda it: self.links.to(it, scope, fields))
+
+    def _offer_in(self, request: Request) -> Offer:
+        """What can be done here and by the server that this request came through."""
+        if request.body.tells_trailers:
+            return self.offer
+        return replace(self.offer, checksum_trailer=False)
