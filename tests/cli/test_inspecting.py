@@ -293,6 +293,18 @@ def test_sweep_says_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
     assert phases == {"full": "done", "old": "abandoned", "young": "open"}
 
 
+def test_sweep_refuses_what_is_not_taken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUSJUMBO_ALLOW_TYPES", "image/*")
+    _seed(_session("full", (0, 3), length=3, phase=Phase.SEALED))
+    assert _run(capsys, "sweep") == [
+        "refused: full",
+        "Swept data: 0 finished, 1 refused, 0 set aside, 0 removed, 0 left-overs tidied, 0 failed.",
+    ]
+    assert _run(capsys, "list", "--json") == []
+
+
 def test_sweep_removes_at_once_what_need_not_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
     _seed(_session("old", (0, 3), expires_at=NOW - 5))
     told = _run(capsys, "sweep", "--keep-abandoned=0")

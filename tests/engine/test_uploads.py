@@ -47,6 +47,7 @@ from tusjumbo.errors import (
     UploadUnfinished,
 )
 from tusjumbo.notice import Notice
+from tusjumbo.ports import Inspection
 from tusjumbo.sessions.commands import (
     Append,
     Content,
@@ -83,6 +84,7 @@ class Bench:
     limits: Limits = field(default_factory=lambda: Limits(max_size=1000))
     patience: float = 5.0
     now: float = 0.0
+    inspection: Inspection | None = None
 
     def __post_init__(self) -> None:
         self.catalog = DictCatalog()
@@ -96,6 +98,7 @@ class Bench:
             limits=self.limits,
             pace=self.pace,
             patience=self.patience,
+            inspection=self.inspection,
             clock=lambda: self.now,
             observers=Observers([self.journal]),
             blocks=Blocks(BLOCK, BLOCKS),

@@ -264,8 +264,9 @@ def sweep_uploads(settings: UploadSettings) -> int:
         print(f"There is nothing to do in {where}.")
         return 0
     swept = _in_house(settings, _sweep, _tell)
+    refused = f"{swept.refused} refused, " if swept.refused else ""
     print(
-        f"Swept {where}: {swept.finished} finished, {swept.abandoned} set aside, "
+        f"Swept {where}: {swept.finished} finished, {refused}{swept.abandoned} set aside, "
         f"{swept.purged} removed, {swept.tidied} left-overs tidied, {swept.failed} failed."
     )
     return swept.failed
@@ -277,6 +278,7 @@ async def _sweep(house: House) -> Swept:
         swept = await house.sweep.due()
         handled = swept.finished + swept.abandoned + swept.purged
         total.finished += swept.finished
+        total.refused += swept.refused
         total.abandoned += swept.abandoned
         total.purged += swept.purged
         if not handled:
@@ -289,6 +291,7 @@ async def _sweep(house: House) -> Swept:
 
 _TOLD: dict[type[events.Event], str] = {
     events.UploadFinished: "finished",
+    events.UploadRefused: "refused",
     events.UploadAbandoned: "set aside",
     events.UploadPurged: "removed",
     events.PartRemoved: "joined and removed",

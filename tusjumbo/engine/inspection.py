@@ -77,12 +77,14 @@ class Screening:
     async def end(self, session: UploadSession, refusal: MediaTypeRefused) -> None:
         """Remove a refused upload, whose lock is held.
 
-        What cannot be removed now expires, or is refused once more when somebody looks at it.
+        What cannot be forgotten now expires, or is refused once more when somebody looks at it.
         """
         with anyio.CancelScope(shield=True):
             try:
-                await self.store.remove(session)
+                # In this order: bytes without a session are strays, which the sweep removes; a
+                # session without bytes could not be refused again.
                 await self.catalog.delete(session.id)
+                await self.store.remove(session)
             except SystemFailure:
                 _log.exception("Upload %s was refused and could not be removed.", session.id)
         self.observers.tell(UploadRefused(session, str(refusal)))
