@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tusjumbo.errors import ConfigurationError
-from tusjumbo.processing.dialects import Dialect, guessed
+from tusjumbo.processing.dialects import Dialect, guessed, of_module
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ from tusjumbo.processing.dialects import Dialect, guessed
         (Dialect(quote=None, escape="\\"), r"a\,b,c\\", ["a,b", "c\\"]),
         (Dialect("€", "ß"), "ßa€bß€c", ["a€b", "c"]),
         (Dialect(" "), "a b", ["a", "b"]),
+        (Dialect(skips_spaces=True), 'a, "b,c",  d', ["a", "b,c", "d"]),
     ],
     ids=str,
 )
@@ -42,10 +44,11 @@ def test_what_a_dialect_means(dialect: Dialect, line: str, fields: list[str]) ->
         ("quote", {"quote": ""}),
         ("escape", {"escape": '"'}),
         ("escape", {"escape": "\0"}),
+        ("skips_spaces", {"delimiter": " ", "skips_spaces": True}),
     ],
     ids=str,
 )
-def test_no_dialect(setting: str, values: dict[str, str]) -> None:
+def test_no_dialect(setting: str, values: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"^{setting}: "):
         Dialect(**values)
 
@@ -53,15 +56,47 @@ def test_no_dialect(setting: str, values: dict[str, str]) -> None:
 CHARACTERS = st.none() | st.text(max_size=1)
 
 
-@given(st.text(min_size=1, max_size=1), CHARACTERS, CHARACTERS)
+@given(st.text(min_size=1, max_size=1), CHARACTERS, CHARACTERS, st.booleans())
+@example(",", " ", None, True)
 def test_the_parser_takes_every_dialect(
-    delimiter: str, quote: str | None, escape: str | None
+    delimiter: str, quote: str | None, escape: str | None, skips_spaces: bool
 ) -> None:
     try:
-        dialect = Dialect(delimiter, quote, escape)
+        dialect = Dialect(delimiter, quote, escape, skips_spaces)
     except ConfigurationError:
         return
     assert list(csv.reader([""], **dialect.of_csv())) == [[]]
+
+
+class Bars(csv.Dialect):
+    delimiter = "|"
+    quoting = csv.QUOTE_NONE
+    escapechar = "\\"
+    lineterminator = "\n"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "ours"),
+    [
+        ("excel", Dialect()),
+        ("excel-tab", Dialect("\t")),
+        (csv.unix_dialect, Dialect()),
+        (csv.excel_tab(), Dialect("\t")),
+        (Bars, Dialect("|", None, "\\")),
+        (csv.Sniffer().sniff("a; 'b'; c\n1; '2'; 3\n"), Dialect(";", "'", None, True)),
+    ],
+    ids=["name", "name with tabs", "class", "object", "no quotes", "sniffed"],
+)
+def test_dialects_of_the_csv_module(
+    dialect: str | csv.Dialect | type[csv.Dialect], ours: Dialect
+) -> None:
+    assert of_module(dialect) == ours
+
+
+@pytest.mark.parametrize("dialect", ["word", csv.Dialect, type("D", (), {"delimiter": "::"})])
+def test_no_dialect_of_the_csv_module(dialect: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^dialect: "):
+        of_module(dialect)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tusjumbo.processing.pieces import LONGEST_WAIT, PIECE, SHORTEST_WAIT, following, of_file
+from tusjumbo.processing.pieces import (
+    LARGE_PIECE,
+    LONGEST_WAIT,
+    PIECE,
+    SHORTEST_WAIT,
+    following,
+    of_file,
+)
 
 
 @dataclass
@@ -90,8 +97,8 @@ def test_a_pause_is_told_before_the_wait() -> None:
 def test_waits_grow_until_something_comes() -> None:
     upload = Upload(b"ab", [0] * 8 + [1, 0, 1])
     assert b"".join(upload.pieces()) == b"ab"
-    doubled = [SHORTEST_WAIT * 2**n for n in range(5)]
-    assert upload.waits == [*doubled, *[LONGEST_WAIT] * 4, *doubled[:2]]
+    doubled = [SHORTEST_WAIT * 2**n for n in range(4)]
+    assert upload.waits == [*doubled, *[LONGEST_WAIT] * 5, *doubled[:2]]
 
 
 def test_what_is_complete_is_not_waited_for() -> None:
@@ -101,10 +108,11 @@ def test_what_is_complete_is_not_waited_for() -> None:
 
 
 def test_large_progress_is_read_in_pieces() -> None:
-    size = 2 * PIECE + 5
-    upload = Upload(bytes(size), [], committed=size)
+    size = 2 * LARGE_PIECE + 5
+    upload = Upload(bytes(size), [], LARGE_PIECE, committed=size)
     assert sum(map(len, upload.pieces())) == size
-    assert upload.asked == [(0, PIECE), (PIECE, PIECE), (2 * PIECE, 5)]
+    pieces = [(0, LARGE_PIECE), (LARGE_PIECE, LARGE_PIECE), (2 * LARGE_PIECE, 5)]
+    assert upload.asked == pieces
 
 
 def test_what_progress_raises_ends_the_following() -> None:

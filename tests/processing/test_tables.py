@@ -18,6 +18,7 @@ from tests.processing.test_lines import PLACES, cut, physical
 from tests.processing.test_pieces import Upload
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.processing.dialects import Dialect
+from tusjumbo.processing.feed import Feed
 from tusjumbo.processing.pieces import of_file
 from tusjumbo.processing.tables import (
     RFC_4180,
@@ -301,6 +302,26 @@ def test_any_bytes_in_any_cut(text: str, places: list[int], longest: int) -> Non
     assert outcome(cut(data, places), guessing) == outcome([data], guessing)
 
 
+@given(NASTY_TEXT, PLACES, st.integers(1, 4))
+def test_a_closer_look_at_every_row_changes_nothing(
+    text: str, places: list[int], size: int
+) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+
+    def told() -> list[list[Row] | BadRow]:
+        """All rows and bad rows, in the order in which they are told."""
+        seen: list[list[Row] | BadRow] = []
+        layout = Layout(names=["x", "y"])
+        for batch in batches(cut(data, places), size, layout=layout, on_error=seen.append):
+            seen.append(batch)
+        return seen
+
+    quick = told()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Feed, "is_plain", False)
+        assert told() == quick
+
+
 @given(NASTY_TEXT.filter(lambda text: "\udcff" not in text))
 def test_no_line_is_lost(text: str) -> None:
     """What was not reported is, read by the bare parser, what was handed over."""
@@ -452,11 +473,12 @@ def test_what_the_callback_raises_ends_it(tmp_path: Path) -> None:
         stream(of_file(tmp_path / "t.csv"), callback, 3)
 
 
-def test_what_on_error_raises_ends_it() -> None:
+@pytest.mark.parametrize("kind", [LookupError, csv.Error, StopAsyncIteration])
+def test_what_on_error_raises_ends_it(kind: type[Exception]) -> None:
     def on_error(bad: BadRow) -> None:
-        raise LookupError(bad.line)
+        raise kind(bad.line)
 
-    with pytest.raises(LookupError, match=r"^2$"):
+    with pytest.raises(kind, match=r"^2$"):
         stream([b"a,b\n1\n2,3\n"], lambda rows, count: None, on_error=on_error)
 
 

@@ -30,6 +30,8 @@ class Dialect:
     """Around fields; within them, two of it are one. None: no character is special."""
     escape: str | None = None
     """Before a delimiter, quote or line end that belongs to the field."""
+    skips_spaces: bool = False
+    """Whether spaces behind a delimiter are no part of the field."""
 
     def __post_init__(self) -> None:
         taken: set[str] = set()
@@ -42,6 +44,10 @@ class Dialect:
             if character in taken:
                 raise ConfigurationError(f"{character!r} is used already", setting=setting)
             taken.add(character)
+        if self.skips_spaces and " " in taken:
+            raise ConfigurationError(
+                "a space cannot mean something as well", setting="skips_spaces"
+            )
 
     def of_csv(self) -> dict[str, Any]:
         """As arguments of `csv.reader`."""
@@ -49,9 +55,26 @@ class Dialect:
             "delimiter": self.delimiter,
             "quotechar": self.quote,
             "escapechar": self.escape,
+            "skipinitialspace": self.skips_spaces,
             "quoting": csv.QUOTE_NONE if self.quote is None else csv.QUOTE_MINIMAL,
             "strict": True,
         }
+
+
+def of_module(dialect: str | csv.Dialect | type[csv.Dialect]) -> Dialect:
+    """What the csv module calls a dialect: a name, a class, or what `csv.Sniffer` returns.
+
+    Fields stay text whatever its `quoting` says, and two quotes are one whatever `doublequote`.
+
+    :raises ConfigurationError: it is none
+    """
+    try:
+        known = csv.reader([], dialect).dialect
+    except (csv.Error, TypeError, ValueError) as error:
+        problem = f"{dialect!r} is none of the csv module: {error}"
+        raise ConfigurationError(problem, setting="dialect") from None
+    quote = None if known.quoting == csv.QUOTE_NONE else known.quotechar
+    return Dialect(known.delimiter, quote, known.escapechar, known.skipinitialspace)
 
 
 def guessed(lines: Sequence[str]) -> Dialect:

@@ -36,6 +36,7 @@ class Feed:
         "batch",
         "is_over",
         "is_suspect",
+        "newest",
         "start",
     )
 
@@ -52,6 +53,8 @@ class Feed:
         """How many lines belong to rows that are known."""
         self.is_suspect = False
         """What is kept may hold something that the parser does not mind and we do."""
+        self.newest = 0
+        """The line with which the block begins that was handed out last."""
         self.is_over = False
         self.batch = 0
         """What was read for the current batch, in characters."""
@@ -82,6 +85,7 @@ class Feed:
 
     def _keep(self, lines: list[str]) -> int:
         size = sum(map(len, lines))
+        self.newest = self.end
         self._kept += lines
         self._size += size
         return size
@@ -95,6 +99,11 @@ class Feed:
     def begun(self, end: int) -> list[str]:
         """The lines from `start` to `end`."""
         return self._kept[self.start - self._kept_from : end - self._kept_from]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the parser's word is enough for each row in what is kept."""
+        return not self.is_suspect and self._size <= self._longest
 
     @property
     def end(self) -> int:

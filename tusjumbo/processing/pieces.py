@@ -16,8 +16,11 @@ from typing import Protocol
 PIECE = 64 * 1024
 """Bytes in one read: what becomes of it stays in the processor's cache."""
 
+LARGE_PIECE = 8 * PIECE
+"""Bytes in one read from something that grows: there a read costs more than its bytes."""
+
 SHORTEST_WAIT = 0.05
-LONGEST_WAIT = 1.0
+LONGEST_WAIT = 0.5
 
 
 class Wait(Protocol):
@@ -49,7 +52,7 @@ def following(
     that is how an upload that was cancelled is told from one that is complete.
 
     Where nothing is new, an empty piece is handed out and then `wait` called: for 50 ms, and twice
-    as long each time until a second, as long as nothing comes.
+    as long each time until half a second, as long as nothing comes.
     """
     at = 0
     pause = SHORTEST_WAIT
@@ -58,7 +61,7 @@ def following(
         if at < available:
             pause = SHORTEST_WAIT
         while at < available:
-            limit = min(PIECE, available - at)
+            limit = min(LARGE_PIECE, available - at)
             piece = read(at, limit)
             if not 0 < len(piece) <= limit:
                 raise RuntimeError(f"read({at}, {limit}) returned {len(piece)} bytes")

@@ -1,6 +1,7 @@
 """Tables: rows of a CSV file as dicts, in batches, in constant memory, while its bytes arrive.
 
-The standard library's `csv` parses, a block of lines at a time; what it lacks is built here:
+The standard library's `csv` parses, and while all rows of a block are as they should be, nothing in
+Python is done for each of them. What it lacks is built here:
 - every row that cannot be used is told apart, with its place and its text, and none is lost unseen.
   Text behind an open quote is not taken for rows: what a quote has swallowed is reported with it,
   and reading goes on after that;
@@ -15,9 +16,12 @@ from __future__ import annotations
 
 import csv
 import enum
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from functools import partial
+from itertools import accumulate, chain, islice
 
 from tusjumbo.errors import ConfigurationError, TusJumboError
 from tusjumbo.processing.dialects import Dialect, guessed
@@ -58,7 +62,7 @@ class BadRow:
     r"""Its text with line ends, cut off at `longest_row`; undecodable bytes as `\xff`."""
 
 
-class TableUnreadable(TusJumboError):
+class TableUnreadable(TusJumboError, ValueError):
     """A row cannot be used and nobody takes bad rows, or it is the one that names the columns.
 
     All rows before it have been handed over. Meets no client, and so has no status code.
@@ -179,42 +183,81 @@ class _Reading:
         return guessed(sample or [line[:SAMPLE] for line in lines[:1]])
 
     def _full_batches(self) -> Iterator[list[Row]]:
-        """Every statement of the inner loop runs a million times a second."""
         feed = self._feed
-        reader = None
-        while True:
-            if reader is None:
-                before = feed.start
-                reader = csv.reader(chain.from_iterable(feed), **self._dialect.of_csv())
-            # Without names no row is right, a blank one least of all.
-            names, width, batch = self._names, len(self._names) or -1, self._batch
+        while not feed.is_over:
             try:
-                for fields in reader:
-                    end = before + reader.line_num
-                    if len(fields) == width and end == feed.start + 1 and not feed.is_suspect:
-                        feed.start = end
-                    elif not self._accept(fields, end):
-                        names, width = self._names, len(self._names) or -1
-                        continue
-                    batch.append(dict(zip(names, fields, strict=False)))
-                    if len(batch) == self._size:
-                        yield self._take()
-                        batch = self._batch
-                break
+                if self._names:
+                    yield from self._plain_blocks()
+                yield from self._single_rows()
             except Pause:
-                if batch:
+                if self._batch:
                     yield self._take()
                 feed.rewind()
-                reader = None
             except TooLong:
                 self._refuse_long()
-                reader = None
+
+    def _plain_blocks(self) -> Iterator[list[Row]]:
+        """Whole blocks, until one has a row that needs a closer look; then what is before that.
+
+        Nothing is said in Python here for each row: it takes longer than to parse one.
+        """
+        feed, to_pairs = self._feed, partial(zip, self._names)
+        for lines in feed:
+            fields, count = self._plain_rows(lines) if feed.is_plain else ([], 0)
+            feed.start += count
+            rows = list(map(dict, map(to_pairs, filter(None, fields))))
+            at = 0
+            while at < len(rows):
+                taken = rows[at : at + self._size - len(self._batch)]
+                at += len(taken)
+                self._batch += taken
+                if len(self._batch) == self._size:
+                    yield self._take()
+            if count < len(lines):
+                feed.rewind()
+                return
+
+    def _plain_rows(self, lines: list[str]) -> tuple[list[list[str]], int]:
+        """The rows before the first that is not plain, and how many lines they are."""
+        rows: list[list[str]] = []
+        with suppress(csv.Error):
+            rows.extend(csv.reader(lines, **self._dialect.of_csv()))  # what it had stays
+            if {0, len(self._names)}.issuperset(map(len, rows)):
+                return rows, len(lines)
+        widths = enumerate(map(len, rows))
+        other = (n for n, width in widths if width not in (0, len(self._names)))
+        del rows[next(other, len(rows)) :]
+        again = csv.reader(lines, **self._dialect.of_csv())
+        deque(islice(again, len(rows)), maxlen=0)
+        return rows, again.line_num
+
+    def _single_rows(self) -> Iterator[list[Row]]:
+        """Rows with a closer look at each, to the end of a block or of the row that goes on there.
+
+        So each block is read twice at most, however many of its rows are bad.
+        """
+        feed = self._feed
+        before = feed.start
+        reader = csv.reader(chain.from_iterable(feed), **self._dialect.of_csv())
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
             except csv.Error as error:
-                if feed.limit(before + reader.line_num) is None:
-                    self._refuse_unparsed(before + reader.line_num, str(error))
-                else:
-                    self._refuse_long()
-                    reader = None
+                end = before + reader.line_num
+                if feed.limit(end) is not None:
+                    raise TooLong from error
+                self._refuse_unparsed(end, str(error))
+                continue
+            began, end, was_named = feed.start, before + reader.line_num, bool(self._names)
+            if self._accept(fields, end):
+                self._batch.append(dict(zip(self._names, fields, strict=True)))
+                if len(self._batch) == self._size:
+                    yield self._take()
+            if end == feed.end or began < feed.newest or not was_named:
+                feed.rewind()
+                return
 
     def _take(self) -> list[Row]:
         batch, self._batch = self._batch, []
