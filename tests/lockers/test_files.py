@@ -20,11 +20,10 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from tests.harness.wire import poll
 from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
-from tusjumbo.lockers import bells
-from tusjumbo.lockers.bells import Bell, ring
+from tusjumbo.lockers import bells, flocks
+from tusjumbo.lockers.bells import Bell, Entry, ring
 from tusjumbo.lockers.files import FileLocker, _Claim
-from tusjumbo.lockers.flocks import FileLock
-from tusjumbo.lockers.memory import MemoryLocker
+from tusjumbo.lockers.flocks import FileLock, part
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Lease
 from tusjumbo.testing.lockers import PATIENT, LockerContract, given, is_free, polite, wait_in_line
@@ -43,7 +42,12 @@ async def locker(directory: Path) -> AsyncIterator[FileLocker]:
 
 
 def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
+    """What is there, but for the directory of the bells."""
+    return sorted(path.name for path in directory.rglob("*") if not path.is_dir())
+
+
+def bells_in(directory: Path) -> list[Path]:
+    return list((directory / "bells").iterdir())
 
 
 class TestFileLocker(LockerContract):
@@ -75,11 +79,28 @@ class TestFileLockerAmongTasks(TestFileLocker):
         return locker
 
 
+class TestFileLockerWithoutRanges(TestFileLocker):
+    """As on systems other than Linux: lanes are for one process."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_but_flock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(flocks, "locking", flocks.Flock)
+
+    @pytest.fixture
+    def neighbour(self, locker: FileLocker) -> FileLocker:
+        return locker
+
+
 async def test_a_lease_that_is_over_cannot_be_asked_for(locker: FileLocker) -> None:
-    async with locker.hold("a", PATIENT), locker.attempt("b"):
+    async with (
+        locker.hold("a", PATIENT, lane=1),
+        locker.hold("a", PATIENT, lane=2),
+        locker.attempt("b"),
+    ):
         assert locker._bell is not None
-        assert set(locker._bell.leases) == {"a", "b"}
-    assert locker._bell.leases == {}
+        entries = locker._bell._entries
+        assert {name: len(those) for name, those in entries.items()} == {"a": 2, "b": 1}
+    assert entries == {}
 
 
 async def test_files_are_there_while_they_are_wanted(locker: FileLocker, directory: Path) -> None:
@@ -87,9 +108,11 @@ async def test_files_are_there_while_they_are_wanted(locker: FileLocker, directo
     async with locker.hold("a", PATIENT):
         async with locker.attempt("b"):
             assert [name for name in names(directory) if "bell" not in name] == ["a.lock", "b.lock"]
-        for path in directory.iterdir():
+            assert (directory / "a.lock").stat().st_size == 0
+        for name in names(directory):
+            (path,) = directory.rglob(name)
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    (bell,) = directory.iterdir()
+    (bell,) = bells_in(directory)
     assert bell.is_fifo()
     await locker.aclose()
     assert names(directory) == []
@@ -111,29 +134,30 @@ async def test_what_a_killed_process_left_hinders_nobody(
 
 
 def test_opening_tidies_the_directory(directory: Path) -> None:
-    directory.mkdir(parents=True)
+    (directory / "bells").mkdir(parents=True)
     old = time.time() - 3600
-    alive, held = Bell(directory), FileLock(directory / "held.lock")
-    assert held.lock()
-    for name in ("a.lock", "b.turn"):
+    alive, held = Bell(directory / "bells"), FileLock(directory / "held.lock")
+    assert held.lock(alive, part(7))
+    for name in ("a.lock", "b.turn", "else.where", "bells/else.where"):
         (directory / name).touch()
     for name in ("dead.bell", "young.bell"):
-        os.mkfifo(directory / name)
-    (directory / "else.where").touch()
-    for name in names(directory):
-        if name != "young.bell":
-            os.utime(directory / name, (old, old))
+        os.mkfifo(directory / "bells" / name)
+    for path in directory.rglob("*"):
+        if path.name != "young.bell":
+            os.utime(path, (old, old))
 
     async def open_it() -> None:
         locker = FileLocker(directory)
         async with locker.attempt("c"):
-            found = set(names(directory))
+            found = names(directory)
         await locker.aclose()
-        assert {alive.name, "held.lock", "young.bell", "else.where", "c.lock"} < found
-        assert len(found) == 6  # and its own bell
+        assert {alive.name, "held.lock", "young.bell", "c.lock"} < set(found)
+        assert found.count("else.where") == 2
+        assert len(found) == 7  # and its own bell
 
     anyio.run(open_it)
-    held.unlock()
+    held.unlock(alive)
+    assert not held.path.exists()
     alive.close()
     alive.join()
 
@@ -179,9 +203,9 @@ async def test_a_lost_ring_is_repeated(
 ) -> None:
     rung: list[str] = []
 
-    def lossy(directory: Path, name: str, upload_id: str) -> bool:
-        rung.append(name)
-        return len(rung) < 4 or ring(directory, name, upload_id)
+    def lossy(bell: Path, text: str) -> bool:
+        rung.append(text)
+        return len(rung) < 4 or ring(bell, text)
 
     rival = FileLocker(directory)
     async with anyio.create_task_group() as tasks:
@@ -192,7 +216,8 @@ async def test_a_lost_ring_is_repeated(
     await rival.aclose()
 
 
-def test_a_claim_that_is_released_takes_nothing_any_more(directory: Path) -> None:
+@pytest.mark.parametrize("lane", [None, 3])
+def test_a_claim_that_is_released_takes_nothing_any_more(directory: Path, lane: int | None) -> None:
     """The thread of a task that asyncio has cancelled may begin after the release."""
     directory.mkdir(parents=True)
     bell = Bell(directory)
@@ -200,7 +225,9 @@ def test_a_claim_that_is_released_takes_nothing_any_more(directory: Path) -> Non
     async def token() -> EventLoopToken:
         return current_token()
 
-    claim = _Claim(directory, lambda: bell, Lease("a", Notice()), anyio.run(token))
+    lock, turn = FileLock(directory / "a.lock"), FileLock(directory / "a.turn")
+    entry = Entry(Lease("a", Notice()), lane, anyio.run(token))
+    claim = _Claim(lock, turn, lambda: bell, entry)
     assert claim.queue()
     claim.release()
     for take in (claim.take, claim.take_or_ask, claim.queue):
@@ -226,9 +253,10 @@ async def test_noise_in_a_bell_is_ignored(locker: FileLocker, directory: Path) -
     rival = FileLocker(directory)
     async with anyio.create_task_group() as tasks:
         lease = await tasks.start(polite, locker, "a")
-        (bell,) = directory.glob("*.bell")
-        for noise in ("", "b", "\n\n", "a b", "A", "x" * 3000):
-            assert ring(directory, bell.name, noise)
+        (bell,) = bells_in(directory)
+        noises = ("", "b", "\n\n", "a b", "A", "x" * 3000, "a 1 1", "a -1", " a", "b 1")
+        for noise in (*noises, "a " + "1" * 3000):
+            assert ring(bell, noise)
         async with rival.attempt("b"), rival.hold("c", PATIENT):
             assert not lease.asked.given
         async with rival.hold("a", PATIENT):
@@ -240,7 +268,7 @@ async def test_without_a_bell_a_waiter_waits(locker: FileLocker, directory: Path
     rival = FileLocker(directory)
     async with anyio.create_task_group() as tasks:
         async with locker.hold("a", PATIENT) as lease:
-            for bell in directory.glob("*.bell"):
+            for bell in bells_in(directory):
                 bell.unlink()
             await tasks.start(wait_in_line, rival, "a")
             with anyio.fail_after(PATIENT):
@@ -254,18 +282,20 @@ async def test_without_a_bell_a_waiter_waits(locker: FileLocker, directory: Path
 def test_a_lease_whose_loop_is_over_does_not_hurt_the_bell(directory: Path, backend: str) -> None:
     directory.mkdir(parents=True)
     bell = Bell(directory)
+    leases: list[Lease] = []
 
     async def live(name: str) -> None:
-        async with MemoryLocker().hold("a", PATIENT) as lease:
-            bell.leases[name] = (lease, current_token())
-            if name == "alive":
-                for rung in ("dead", "alive"):
-                    ring(directory, bell.name, rung)
-                await given(lease)
+        lease = Lease(name, Notice())
+        leases.append(lease)
+        bell.enter(Entry(lease, None, current_token()))
+        if name == "alive":
+            for rung in ("dead", "alive"):
+                ring(directory / bell.name, rung)
+            await given(lease)
 
     anyio.run(live, "dead", backend=backend)
     anyio.run(live, "alive", backend=backend)
-    assert not bell.leases["dead"][0].asked.given
+    assert [lease.asked.given for lease in leases] == [False, True]
     bell.close()
     bell.join()
 
@@ -298,7 +328,7 @@ async def test_a_removed_directory_does_not_hinder_the_end(directory: Path) -> N
 def test_a_forgotten_locker_closes_its_bell(directory: Path) -> None:
     locker = FileLocker(directory)
     assert anyio.run(is_free, locker, "a")
-    assert len(names(directory)) == 1
+    assert len(bells_in(directory)) == 1
     del locker
 
     def closed() -> bool:
@@ -342,20 +372,6 @@ async def test_system_errors_are_named(
             assert str(directory) not in str(caught.value)
     assert await is_free(locker, "a")
     assert [name for name in names(directory) if not name.endswith(".bell")] == []
-
-
-async def test_a_full_disk_does_not_keep_from_holding(
-    locker: FileLocker, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "pwrite", fail)
-    rival = FileLocker(directory)
-    async with locker.hold("a", PATIENT):
-        assert not await is_free(rival, "a")
-    assert await is_free(rival, "a")
-    await rival.aclose()
 
 
 async def test_systems_without_fifos_get_a_readable_line(

@@ -117,7 +117,7 @@ def test_waiters_whose_loop_is_over_are_passed_by(dead: int) -> None:
             for _ in range(dead):
                 graveyard.append(await to_thread.run_sync(_abandon, come()))
             await tasks.start(wait_in_line, locker, "a")
-            assert len(locker._queues["a"]) == dead + 2
+            assert len(locker._queues["a"].waiters) == dead + 1
         assert await is_free(locker, "a")
 
     graveyard: list[object] = []
@@ -137,7 +137,7 @@ def test_a_holder_whose_loop_is_over_is_passed_by() -> None:
             assert not lease.asked.given
 
     corpse = _abandon(stay())
-    assert len(locker._queues["a"]) == 1
+    assert len(locker._queues["a"].holders) == 1
     anyio.run(come)
     assert locker._queues == {}
     del corpse

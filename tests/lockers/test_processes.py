@@ -143,7 +143,7 @@ def test_additions_are_not_lost(start: Start, tmp_path: Path, directory: Path) -
         assert contender.says() == "done"
         assert contender.ends_well()
     assert int(counter.read_text()) == 5 * times * tasks
-    assert list(directory.iterdir()) == []
+    assert [path for path in directory.rglob("*") if not path.is_dir()] == []
 
 
 @pytest.mark.campaign

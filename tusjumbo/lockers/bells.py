@@ -1,45 +1,60 @@
 """Bell: where other processes ask for uploads that this one holds.
 
-A FIFO in the lock directory and a thread that reads it: neither the length of the path nor a
-network namespace matters, as they would to a socket. Whoever wants an upload reads the bell's name
-in its lock file and writes the upload's id into the bell. The thread gives the lease's notice in
-the lease's own event loop, and never waits for that loop.
+A FIFO and a thread that reads it: neither the length of the path nor a network namespace matters,
+as they would to a socket. Every process has its bell in one directory, and whoever wants an upload
+or a lane of it writes that into all the others: so lock files need not say who holds what. The
+thread gives the notices of the leases that are in the way, in their own event loops, and never
+waits for those.
 
-A ring may be lost (the bell is full, the holder has not yet written its name): askers ring again
-as long as they wait. It may come late: then no lease of that id is here, and nothing happens.
+A ring may be lost (the bell is full, the holder has not yet entered its lease): askers ring again
+as long as they wait. It may come late: then no such lease is here, and nothing happens.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import threading
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from anyio.lowlevel import EventLoopToken
 
 from tusjumbo.lockers import flocks
+from tusjumbo.lockers.lanes import in_the_way
 from tusjumbo.lockers.loops import post
 from tusjumbo.ports import Lease
 
 SUFFIX = ".bell"
 _CAPACITY = 65536
 """Linux' size of a FIFO in bytes: one read takes whole rings, because writing one is atomic."""
+_RING = re.compile(r"(?P<upload_id>[\w-]{1,128})(?: (?P<lane>[0-9]{1,19}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A lease that can be asked for, and the event loop in which its notice is to be given."""
+
+    lease: Lease
+    lane: int | None
+    loop: EventLoopToken
 
 
 class Bell:
-    """Opened by making one. All names have the same length.
+    """Opened by making one.
 
     :raises OSError: the FIFO cannot be made
     """
 
     def __init__(self, directory: Path) -> None:
         self.name = secrets.token_hex(16) + SUFFIX
-        self.leases: dict[str, tuple[Lease, EventLoopToken]] = {}
-        """What this process holds, by upload id: changed by whoever holds the upload's lock."""
-        self._directory = directory
+        self._entries: dict[str, set[Entry]] = {}
+        """What this process holds, by upload id."""
+        self._mutex = threading.Lock()
+        self.directory = directory
         self._process = os.getpid()
         self._closing = False
         path = directory / self.name
@@ -57,6 +72,19 @@ class Bell:
             self._thread.start()
             undo.pop_all()
 
+    def enter(self, entry: Entry) -> None:
+        """Have the lease asked for when the bell rings for it, until `leave`."""
+        with self._mutex:
+            self._entries.setdefault(entry.lease.upload_id, set()).add(entry)
+
+    def leave(self, entry: Entry) -> None:
+        """Repeating it does nothing."""
+        with self._mutex:
+            entries = self._entries.get(entry.lease.upload_id, set())
+            entries.discard(entry)
+            if not entries:
+                self._entries.pop(entry.lease.upload_id, None)
+
     def close(self) -> None:
         """End the thread, soon, and remove the FIFO. Once only; does nothing in a forked child."""
         if self._process != os.getpid():
@@ -66,7 +94,7 @@ class Bell:
             os.write(self._writer, b"\n")
         flocks.close_file(self._writer)
         with suppress(OSError):
-            os.unlink(self._directory / self.name)
+            os.unlink(self.directory / self.name)
 
     def join(self) -> None:
         """Wait for the end of the thread, after `close`."""
@@ -75,27 +103,38 @@ class Bell:
     def _listen(self) -> None:
         while not self._closing:
             rings = os.read(self._reader, _CAPACITY).decode("ascii", "replace")
-            for upload_id in rings.split("\n"):
-                if held := self.leases.get(upload_id):
-                    self._ask(*held)
+            for ring in set(rings.split("\n")):  # several may ask for the same
+                if read := _RING.fullmatch(ring):
+                    lane = read["lane"]
+                    self._ask(read["upload_id"], None if lane is None else int(lane))
         flocks.close_file(self._reader)
 
-    def _ask(self, lease: Lease, loop: EventLoopToken) -> None:
-        if not lease.asked.given:
-            post(loop, lease.asked.give)
+    def _ask(self, upload_id: str, lane: int | None) -> None:
+        with self._mutex:
+            entries = list(self._entries.get(upload_id, ()))
+        for entry in entries:
+            if in_the_way(lane, (entry.lane,)) and not entry.lease.asked.given:
+                post(entry.loop, entry.lease.asked.give)
 
 
-def ring(directory: Path, name: str, upload_id: str) -> bool:
-    """Ask the process whose bell is `name` for an upload. False if it has ended, or is ending.
+def ring_others(directory: Path, own: str, upload_id: str, lane: int | None) -> None:
+    """Ask all processes but that whose bell is `own` for an upload or a lane of it. Never blocks.
 
-    Never blocks.
+    :raises OSError: the directory cannot be read
     """
+    for name in os.listdir(directory):
+        if name != own and name.endswith(SUFFIX):
+            ring(directory / name, upload_id if lane is None else f"{upload_id} {lane}")
+
+
+def ring(bell: Path, text: str) -> bool:
+    """Write a line into a bell. False if its process has ended, or is ending. Never blocks."""
     try:
-        file = os.open(directory / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return error.errno not in (errno.ENXIO, errno.ENOENT)
     try:
-        os.write(file, f"{upload_id}\n".encode("ascii"))
+        os.write(file, f"{text}\n".encode("ascii"))
     except BlockingIOError:
         return True  # so many rings wait to be read that ours will be repeated in time
     except BrokenPipeError:

@@ -1,13 +1,21 @@
 """FileLocker: uploads are locked among all processes of one host that share a directory.
 
-Tasks of one process first settle it among themselves (MemoryLocker: instant, in order); the one
-that comes out of that contends for two files. `<id>.lock` is the lock. `<id>.turn` is held by the
-process that waits for it: whoever finds that file does not try the lock, or a busy process would
-always be quicker than the one that polls. The kernel frees both when a process dies, so there is no
-time to live, and nothing to clean before somebody else goes on.
+Tasks of one process first settle it among themselves (MemoryLocker: instant, in order); those that
+come out of that contend for parts of two files (`flocks`). `<id>.lock` is the lock: a lane is a
+part of it. `<id>.turn` is held, part by part, by those who wait for the lock: whoever finds that
+file first takes its own part of it, and does not try the lock until it has; or a busy process would
+always be quicker than one that polls. So a waiter for a lane makes newcomers of that lane wait, and
+no others. A waiter for the whole first closes the door: from then on newcomers of any lane wait
+until it has had the lock, while it waits itself for those who waited before. The kernel frees
+everything when a process dies, so there is no time to live, and nothing to clean before somebody
+else goes on.
 
-Whoever waits polls the lock and, with each poll, rings the holder's bell: so nothing depends on any
-single ring. An uncontended hold costs two hops to a thread, one to take and one to release.
+Whoever waits polls and, with each poll, rings the bells of the other processes (`locks/bells`): so
+nothing depends on any single ring. An uncontended hold costs two hops to a thread, one to take and
+one to release.
+
+Only Linux locks parts of files. Elsewhere each hold is for the whole as far as other processes are
+concerned: these wait for lanes that are not in their way, but do not ask for them.
 """
 
 from __future__ import annotations
@@ -22,13 +30,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import current_token
 
 from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
 from tusjumbo.hop import Hop
 from tusjumbo.lockers import bells
-from tusjumbo.lockers.bells import Bell
-from tusjumbo.lockers.flocks import FileLock
+from tusjumbo.lockers.bells import Bell, Entry
+from tusjumbo.lockers.flocks import DOOR, WHOLE, FileLock, part, remove_unwanted
 from tusjumbo.lockers.memory import MemoryLocker
 from tusjumbo.ports import Lease
 
@@ -36,7 +44,10 @@ _THREADS = 4
 _FIRST_POLL = 0.001
 _SLOWEST_POLL = 0.02
 """Seconds between two polls: doubled from the first to the slowest."""
+_POLLERS = 16
+"""More waiters than that poll less often: a process polls 800 times in a second at most."""
 _LOCK, _TURN = ".lock", ".turn"
+_BELLS = "bells"
 _YOUNG = 60.0
 """A bell without a reader may be one that is just being opened, if it is younger than this."""
 
@@ -46,7 +57,7 @@ class FileLocker:
 
     Its methods raise `StorageFull` or `StorageFailed` where a lock file cannot be made, and
     `ConfigurationError` where there is no flock or no FIFO at all: on Windows, and in directories
-    of file systems without them.
+    of file systems without them. Lanes may be as large as 2**62.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -57,15 +68,24 @@ class FileLocker:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._tasks = MemoryLocker()
+        self._files: weakref.WeakValueDictionary[str, FileLock] = weakref.WeakValueDictionary()
+        """Those that claims have to do with, by name."""
+        self._finding = threading.Lock()
+        self._waiting: set[_Claim] = set()
         self._opening = threading.Lock()
         self._bell: Bell | None = None
         self._closing: weakref.finalize[[], FileLocker] | None = None
 
     @asynccontextmanager
-    async def hold(self, upload_id: str, patience: float) -> AsyncIterator[Lease]:
+    async def hold(
+        self, upload_id: str, patience: float, *, lane: int | None = None
+    ) -> AsyncIterator[Lease]:
         tasks = self._tasks_of_this_process()
         began = anyio.current_time()
-        async with tasks.hold(upload_id, patience) as lease, self._claiming(lease) as claim:
+        async with (
+            tasks.hold(upload_id, patience, lane=lane) as lease,
+            self._claiming(lease, lane) as claim,
+        ):
             if not await self._run(claim.take_or_ask):
                 with anyio.move_on_after(began + patience - anyio.current_time()):
                     await self._queue(claim)
@@ -76,7 +96,7 @@ class FileLocker:
     @asynccontextmanager
     async def attempt(self, upload_id: str) -> AsyncIterator[Lease]:
         tasks = self._tasks_of_this_process()
-        async with tasks.attempt(upload_id) as lease, self._claiming(lease) as claim:
+        async with tasks.attempt(upload_id) as lease, self._claiming(lease, None) as claim:
             if not await self._run(claim.take):
                 raise UploadLocked(upload_id, 0.0)
             yield lease
@@ -92,8 +112,9 @@ class FileLocker:
         return self._tasks
 
     @asynccontextmanager
-    async def _claiming(self, lease: Lease) -> AsyncIterator[_Claim]:
-        claim = _Claim(self._directory, self._open, lease, current_token())
+    async def _claiming(self, lease: Lease, lane: int | None) -> AsyncIterator[_Claim]:
+        lock, turn = (self._file(lease.upload_id + suffix) for suffix in (_LOCK, _TURN))
+        claim = _Claim(lock, turn, self._open, Entry(lease, lane, current_token()))
         try:
             yield claim
         finally:
@@ -108,9 +129,21 @@ class FileLocker:
 
     async def _queue(self, claim: _Claim) -> None:
         pause = _FIRST_POLL
-        while not await self._run(claim.queue):
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _SLOWEST_POLL)
+        self._waiting.add(claim)
+        try:
+            while not await self._run(claim.queue):
+                await anyio.sleep(pause)
+                slowest = _SLOWEST_POLL * max(1.0, len(self._waiting) / _POLLERS)
+                pause = min(2 * pause, slowest)
+        finally:
+            self._waiting.discard(claim)
+
+    def _file(self, name: str) -> FileLock:
+        with self._finding:
+            file = self._files.get(name)
+            if file is None:
+                file = self._files[name] = FileLock(self._directory / name)
+            return file
 
     async def _run(self, work: Callable[[], bool]) -> bool:
         try:
@@ -124,9 +157,10 @@ class FileLocker:
             if self._bell is None:
                 if not hasattr(os, "mkfifo"):
                     raise ConfigurationError(_UNSUPPORTED)
-                self._directory.mkdir(parents=True, exist_ok=True)
+                directory = self._directory / _BELLS
+                directory.mkdir(parents=True, exist_ok=True)
                 _tidy(self._directory)
-                self._bell = Bell(self._directory)
+                self._bell = Bell(directory)
                 self._closing = weakref.finalize(self, self._bell.close)
             return self._bell
 
@@ -147,14 +181,12 @@ class _Claim:
     """
 
     def __init__(
-        self, directory: Path, bell: Callable[[], Bell], lease: Lease, loop: EventLoopToken
+        self, lock: FileLock, turn: FileLock, bell: Callable[[], Bell], entry: Entry
     ) -> None:
-        self._directory = directory
+        self._lock = lock
+        self._turn = turn
         self._open = bell
-        self._lease = lease
-        self._loop = loop
-        self._lock = FileLock(directory / f"{lease.upload_id}{_LOCK}")
-        self._turn = FileLock(directory / f"{lease.upload_id}{_TURN}")
+        self._entry = entry
         self._mutex = threading.Lock()
         self._process = os.getpid()
         self._bell: Bell | None = None
@@ -162,22 +194,24 @@ class _Claim:
 
     @property
     def held(self) -> bool:
-        return self._lock.held
+        return self._lock.holds(self)
 
     def take(self) -> bool:
-        """Lock the upload, unless somebody has it or waits for it."""
+        """Lock the upload, unless somebody in the way has it or waits for it."""
         with self._mutex:
             return self._take()
 
     def take_or_ask(self) -> bool:
-        """Lock the upload, or ask its holder to leave."""
+        """Lock the upload, or ask those in the way to leave."""
         with self._mutex:
-            return self._take() or self._ask()
+            return self._take() or (not self._released and self._ask())
 
     def queue(self) -> bool:
-        """Be the one who waits; if so, lock the upload, or ask its holder to leave."""
+        """Be one who waits; if so, lock the upload, or ask those in the way to leave."""
         with self._mutex:
-            return not self._released and self._turn.lock() and (self._take() or self._ask())
+            if not self._released and self._take_turn() and self._take():
+                return True
+            return self._turn.holds(self) and self._ask()
 
     def release(self) -> None:
         """Let go of everything. Repeating it does nothing, and so does a fork of the holder."""
@@ -186,31 +220,32 @@ class _Claim:
         with self._mutex:
             self._released = True
             if self._bell is not None:
-                self._bell.leases.pop(self._lease.upload_id, None)
-            self._lock.unlock()
-            self._turn.unlock()
+                self._bell.leave(self._entry)
+            self._lock.unlock(self)
+            self._turn.unlock(self)
 
     def _take(self) -> bool:
         if self._released:
             return False
         bell = self._open()
         # A turn that nobody holds was left by a process that died waiting.
-        if os.path.exists(self._turn.path) and not self._turn.lock():
+        if os.path.exists(self._turn.path) and not self._take_turn():
             return False
-        if not self._lock.lock():
+        if not self._lock.lock(self, part(self._entry.lane)):
             return False
         self._bell = bell
-        bell.leases[self._lease.upload_id] = (self._lease, self._loop)
-        # A holder without a bell cannot be asked, but it holds: a full disk must not keep anybody
-        # from looking at uploads and removing some.
-        with suppress(OSError):
-            self._lock.write(bell.name)
-        self._turn.unlock()
+        bell.enter(self._entry)
+        self._turn.unlock(self)
         return True
 
+    def _take_turn(self) -> bool:
+        if self._entry.lane is None:
+            return self._turn.lock(self, DOOR) and self._turn.lock(self, WHOLE)
+        return self._turn.lock(self, part(self._entry.lane), behind=DOOR)
+
     def _ask(self) -> bool:
-        if name := self._lock.read():
-            bells.ring(self._directory, name, self._lease.upload_id)
+        bell = self._open()
+        bells.ring_others(bell.directory, bell.name, self._entry.lease.upload_id, self._entry.lane)
         return False
 
 
@@ -219,15 +254,15 @@ def _tidy(directory: Path) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
             path = Path(entry.path)
+            if path.suffix in (_LOCK, _TURN):
+                with suppress(OSError):
+                    remove_unwanted(path)
+    with os.scandir(directory / _BELLS) as entries:
+        for entry in entries:
             with suppress(OSError):
-                if path.suffix in (_LOCK, _TURN):
-                    left = FileLock(path)
-                    left.lock()
-                    left.unlock()
-                elif path.suffix == bells.SUFFIX:
-                    age = time.time() - entry.stat().st_mtime
-                    if age > _YOUNG and not bells.ring(directory, path.name, ""):
-                        path.unlink()
+                age = time.time() - entry.stat().st_mtime
+                if age > _YOUNG and not bells.ring(Path(entry.path), ""):
+                    os.unlink(entry.path)
 
 
 _UNSUPPORTED = (
