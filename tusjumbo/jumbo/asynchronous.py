@@ -95,7 +95,7 @@ class AsyncJumbo:
         command = jumbo.creation(filename, total_size, metadata)
         session = (await self._execute(command, Created)).session
         _log.debug("%s: %d bytes in chunks of %d", session.id, total_size, session.chunk_size)
-        await self._sweep_in_passing()
+        await self.sweep_in_passing()
         return jumbo.started(session, self._path(session))
 
     async def upload_chunk(
@@ -215,7 +215,7 @@ class AsyncJumbo:
         """Where the finished file is; None if it is not finished."""
         return None if session.receipt is None else str(self._root / session.receipt.path)
 
-    async def _sweep_in_passing(self) -> None:
+    async def sweep_in_passing(self) -> None:
         """What expired is set aside, every now and then, by whoever begins an upload."""
         now, every = self._clock(), self.settings.sweep_every
         if not every or now - self._swept_at < every:

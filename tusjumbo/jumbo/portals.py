@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -32,12 +33,16 @@ class Portal:
 
         :raises RuntimeError: called by what runs in the loop itself
         """
-        future = self._opened().start_task_soon(work)
+        future = self.start(work)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
+        """Have `work` done in the loop, and do not wait for it."""
+        return self._opened().start_task_soon(work)
 
     def close(self) -> None:
         """End the loop, if there is one, and its thread. The next call begins another one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, ItemsView, Iterator, Mapping, ValuesView
+from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -29,7 +30,7 @@ def _blocking(
 
     @functools.wraps(method)
     def call(self: Jumbo, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._portal.call(partial(method, self._twin, *args, **kwargs))
+        return self._portal.call(partial(method, self.twin, *args, **kwargs))
 
     return call
 
@@ -39,14 +40,15 @@ def _with_twin(make: Callable[P, AsyncJumbo]) -> Callable[Concatenate[Jumbo, P],
 
     @functools.wraps(AsyncJumbo.__init__)
     def __init__(self: Jumbo, /, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807
-        self._twin = make(*args, **kwargs)
-        self._portal = Portal(self._twin.aclose)
+        self.twin = make(*args, **kwargs)
+        self._portal = Portal(self.twin.aclose)
 
     return __init__
 
 
 class Jumbo:
-    _twin: AsyncJumbo
+    twin: AsyncJumbo
+    """The same for coroutines, but only for those that run `in_loop`."""
     _portal: Portal
 
     __init__ = _with_twin(AsyncJumbo)
@@ -62,12 +64,16 @@ class Jumbo:
 
     @property
     def settings(self) -> UploadSettings:
-        return self._twin.settings
+        return self.twin.settings
 
     @property
     def active_uploads(self) -> Mapping[str, UploadSession]:
         """The uploads that are open, by id: as they are whenever they are looked at."""
-        return _ActiveUploads(self._twin, self._portal)
+        return _ActiveUploads(self.twin, self._portal)
+
+    def in_loop(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
+        """Have `work` done where everything of this object is done; it may use the twin."""
+        return self._portal.start(work)
 
     def close(self) -> None:
         """Give back what is open. Everything opens again when it is used again."""
