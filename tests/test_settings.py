@@ -136,6 +136,13 @@ def test_lists_by_comma_by_space_or_as_lists(written: object, words: tuple[str, 
     assert UploadSettings(**_written(cors_origins=written)).cors_origins == words
 
 
+@pytest.mark.parametrize("name", ["allow_types", "deny_types"])
+@pytest.mark.parametrize("word", ["image/*", "*/*", "Application/PDF", "image/svg+xml", "a.b/c-d"])
+def test_types_and_families_of_them(name: str, word: str) -> None:
+    settings = UploadSettings(**_written(**{name: f"text/csv, {word}"}))
+    assert getattr(settings, name) == ("text/csv", word)
+
+
 @pytest.mark.parametrize("text", ["true", "Yes", "on", "1"])
 def test_yes(text: str) -> None:
     assert UploadSettings(**_written(downloads=text)).downloads is True
@@ -159,6 +166,13 @@ def test_yes(text: str) -> None:
         ("base_url", 5, "5 is not text"),
         ("behind_proxy", "nginx", "'nginx' does not appear to be an IPv4 or IPv6 network"),
         ("behind_proxy", "10.0.0.1/8", "10.0.0.1/8 has host bits set"),
+        ("allow_types", "images", "'images' is not a media type; write text/csv, or image/"),
+        ("allow_types", "*/png", "'\\*/png' is not a media type"),
+        ("deny_types", "image/", "'image/' is not a media type"),
+        ("deny_types", "text/html;charset=utf-8", "'text/html;charset=utf-8' is not a media type"),
+        ("deny_types", "ţext/html", "'ţext/html' is not a media type"),
+        ("deny_types", ["image/png", "*"], "'\\*' is not a media type"),
+        ("refuse_disguised", "perhaps", "'perhaps' is not true or false"),
         ("cors_origins", "https://a.example/", "'https://a.example/' is not an origin"),
         ("cors_origins", "a.example", "'a.example' is not an origin"),
         ("cors_origins", 5, "5 is not a list of texts"),
