@@ -145,14 +145,15 @@ class UploadNotFound(Refusal):
 
 
 class UploadUnfinished(Refusal):
-    """The content was asked for before all bytes were in."""
+    """The content was asked for before all bytes were in. `advice`: what to do about it."""
 
-    def __init__(self, upload_id: str, offset: int, length: int | None) -> None:
+    def __init__(self, upload_id: str, offset: int, length: int | None, advice: str = "") -> None:
         self.upload_id = upload_id
         self.offset = offset
         self.length = length
         of = "an unknown number of" if length is None else str(length)
-        super().__init__(f"This upload is not finished: {offset} of {of} bytes are here.")
+        here = f"This upload is not finished: {offset} of {of} bytes are here."
+        super().__init__(f"{here} {advice}".rstrip())
 
 
 class UploadIsPartial(Refusal):

@@ -16,11 +16,13 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from tusjumbo.composition import House, compose
 from tusjumbo.errors import MalformedRequest, SystemFailure, UploadNotFound
+from tusjumbo.jumbo import tables
 from tusjumbo.jumbo.bodies import ChunkData, source_of
+from tusjumbo.jumbo.tables import Callback, TableOptions, TableSource
 from tusjumbo.ports import Clock, Observer
 from tusjumbo.protocols import jumbo
 from tusjumbo.protocols.jumbo import Answer
@@ -175,6 +177,36 @@ class AsyncJumbo:
         """
         session = (await self._execute(Recover(_known(upload_id)), Inspected)).session
         return jumbo.status(session, self._clock(), self._path(session))
+
+    async def stream_csv(
+        self,
+        path_or_upload_id: TableSource,
+        callback: Callback,
+        chunk_size: int = tables.CHUNK_SIZE,
+        **options: Unpack[TableOptions],
+    ) -> int:
+        """Call `callback(rows, row_count)` for each `chunk_size` rows of a CSV file, and return how
+        many rows there were. A row is a dict by the names in the first one.
+
+        `row_count` is how many rows there were so far, with these. Memory does not grow with the
+        file. A `str` that could be an upload's id is one; give a file of such a name as a `Path`.
+        With `follow=True` the upload may still be arriving: rows come as soon as all bytes before
+        them are in, from whichever process, and the call returns when it is finished. The other
+        options are described in `tusjumbo.jumbo.tables.TableOptions`.
+
+        `callback` and `on_error` may block, and are not called in the event loop but in one thread
+        of its own; or they are coroutine functions, which run in the loop. What they raise ends
+        the call and is raised as it is.
+
+        :raises ValueError: there is no such upload, it is not finished, there is a bad row and no
+            `on_error`, or an option cannot work
+        :raises RuntimeError: its bytes cannot be read, or an upload that was followed was cancelled
+            or has expired
+        :raises OSError: the path cannot be read
+        """
+        return await tables.stream_csv(
+            self.house, path_or_upload_id, callback, chunk_size, **options
+        )
 
     async def get_statistics(self) -> Answer:
         """`{"active_uploads", "total_active_size", "average_speed", "uploads_today", …}`.

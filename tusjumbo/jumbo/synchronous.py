@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, ItemsView, Iterator, Mapping, V
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from tusjumbo.errors import UploadNotFound
+from tusjumbo.jumbo import tables
 from tusjumbo.jumbo.asynchronous import AsyncJumbo
 from tusjumbo.jumbo.portals import Portal
+from tusjumbo.jumbo.tables import Callback, TableOptions, TableSource
 from tusjumbo.sessions import ids
 from tusjumbo.sessions.session import Phase, UploadSession
 from tusjumbo.settings import UploadSettings
@@ -61,6 +63,23 @@ class Jumbo:
     verify_chunk = _blocking(AsyncJumbo.verify_chunk)
     recover_upload = _blocking(AsyncJumbo.recover_upload)
     get_statistics = _blocking(AsyncJumbo.get_statistics)
+
+    def stream_csv(
+        self,
+        path_or_upload_id: TableSource,
+        callback: Callback,
+        chunk_size: int = tables.CHUNK_SIZE,
+        **options: Unpack[TableOptions],
+    ) -> int:
+        """As `AsyncJumbo.stream_csv`, but `callback` and `on_error` are called in this thread."""
+        return tables.stream(
+            self.twin.house,
+            self._portal.call,
+            path_or_upload_id,
+            callback,
+            chunk_size,
+            options,
+        )
 
     @property
     def settings(self) -> UploadSettings:

@@ -1,0 +1,336 @@
+"""Tables: the rows of a CSV file, or of an upload that may still be arriving.
+
+The parser pulls, and waits where there is nothing (`tusjumbo.processing.tables`). So it runs in a
+thread: the caller's own where there is no loop, so that callbacks find their thread's connections
+and contexts; else one of the loop's. Either way it asks the loop for all that is asynchronous.
+
+Of an upload that is followed only the bytes from the first on that are committed exist, wherever
+they are kept by then: read in order, each once. The catalog is the only one who is asked, so it is
+the same in which process they arrive.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+
+import anyio
+from anyio import from_thread
+
+from tusjumbo.composition import House
+from tusjumbo.digests import Data
+from tusjumbo.errors import (
+    ConfigurationError,
+    StorageFailed,
+    StorageLost,
+    TusJumboError,
+    UploadIsPartial,
+    UploadLocked,
+    UploadNotFound,
+    UploadUnfinished,
+)
+from tusjumbo.hop import Hop
+from tusjumbo.processing import dialects, pieces, tables
+from tusjumbo.processing.tables import BadRow, Layout, Row
+from tusjumbo.sessions import ids
+from tusjumbo.sessions.commands import Fetch
+from tusjumbo.sessions.outcomes import Fetched
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TableSource = str | os.PathLike[str]
+Callback = Callable[[list[Row], int], object]
+
+CHUNK_SIZE = 1000
+"""Rows in one call, unless told otherwise."""
+
+_threads = Hop(256)
+"""For as many tables at once in one loop; one more waits for a thread."""
+
+
+class TableOptions(TypedDict, total=False):
+    """How a table is to be read. Without a word: as RFC 4180 says, in UTF-8."""
+
+    encoding: str | None
+    """None: what a byte order mark says, or UTF-8."""
+    delimiter: str | None
+    """Between fields. None: guessed from the first 16 KiB."""
+    dialect: dialects.Dialect | str | Any
+    """One of ours or of the csv module: a name, a class, what its `Sniffer` returns."""
+    names: Sequence[str] | None
+    """Of the columns. None: the first row names them."""
+    longest_row: int
+    """In characters; a longer one is a bad row (1 MiB)."""
+    on_error: Callable[[BadRow], object] | None
+    """Takes each bad row, with its line. None: the first one ends it."""
+    follow: bool
+    """Whether to wait for what is still to come of an upload."""
+
+
+class UploadEnded(TusJumboError, RuntimeError):
+    """An upload was followed that never became a file: cancelled, expired or refused.
+
+    `received` of its bytes had come from the first on. Meets no client, and so has no status code.
+    """
+
+    def __init__(self, upload_id: str, received: int) -> None:
+        self.upload_id = upload_id
+        self.received = received
+        super().__init__(
+            f"The upload was cancelled or has expired: {received} bytes came, and no more will."
+        )
+
+
+class Call(Protocol):
+    """What runs something in the event loop, for a thread that waits for it."""
+
+    def __call__(self, work: Callable[[], Awaitable[T]], /) -> T: ...
+
+
+async def stream_csv(
+    house: House,
+    source: TableSource,
+    callback: Callback,
+    chunk_size: int = CHUNK_SIZE,
+    **options: Unpack[TableOptions],
+) -> int:
+    """As `stream`, from a coroutine. What is called is called in a thread of its own, and if it
+    returns an awaitable (as a coroutine function does), that is awaited in this loop."""
+
+    check = from_thread.check_cancelled
+
+    def work() -> int:
+        return stream(house, _call, source, callback, chunk_size, options, check)
+
+    return await _in_thread(work)
+
+
+def stream(
+    house: House,
+    call: Call,
+    source: TableSource,
+    callback: Callback,
+    chunk_size: int,
+    options: TableOptions,
+    check: Callable[[], object] = lambda: None,
+) -> int:
+    """Call `callback(rows, row_count)` for each `chunk_size` rows, in this thread, and return how
+    many rows there were. `check` is called often, and may end it by what it raises.
+
+    A `str` that could be an id is one; give the file of such a name as a `Path`.
+
+    :raises ValueError: no such upload, not a finished one, a bad row that nobody takes
+        (`TableUnreadable`), or an option that cannot work
+    :raises RuntimeError: an upload that is followed will not become a file (`UploadEnded`), or its
+        bytes cannot be read
+    :raises OSError: a path that cannot be read
+    :raises Exception: whatever `callback` and `on_error` raise, as it is
+    """
+    on_error = options.get("on_error")
+    return tables.stream(
+        _checked(_pieces(house, call, source, options.get("follow", False)), check),
+        _told(call, callback),
+        chunk_size,
+        layout=_layout(options),
+        on_error=None if on_error is None else _told(call, on_error),
+    )
+
+
+def _layout(options: TableOptions) -> Layout:
+    """:raises ConfigurationError: an option that cannot work"""
+    dialect = options.get("dialect") or dialects.Dialect()
+    if not isinstance(dialect, dialects.Dialect):
+        dialect = dialects.of_module(dialect)
+    delimiter = options.get("delimiter", dialect.delimiter)
+    return Layout(
+        encoding=options.get("encoding"),
+        dialect=None if delimiter is None else replace(dialect, delimiter=delimiter),
+        names=options.get("names"),
+        longest_row=options.get("longest_row", tables.LONGEST_ROW),
+    )
+
+
+def _told(call: Call, listener: Callable[P, object]) -> Callable[P, None]:
+    """The listener, whatever kind of function it is."""
+
+    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        answer = listener(*args, **kwargs)
+        if inspect.isawaitable(answer):
+            call(partial(_awaited, answer))
+
+    return tell
+
+
+async def _awaited(answer: Awaitable[object]) -> None:
+    await answer
+
+
+# --- where the bytes come from -------------------------------------------------------------------
+
+
+def _checked(source: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
+    for piece in source:
+        check()
+        yield piece
+
+
+def _pieces(house: House, call: Call, source: TableSource, follow: bool) -> Iterator[bytes]:
+    if not (isinstance(source, str) and ids.is_valid(source)):
+        if follow:
+            raise ConfigurationError("only an upload can be followed, by its id", setting="follow")
+        yield from pieces.of_file(source)
+        return
+    if follow:
+        followed = _Followed(house, source)
+        if not call(followed.look)[1]:
+            yield from pieces.following(
+                lambda start, limit: call(partial(followed.read, start, limit)),
+                lambda: call(followed.look),
+                lambda seconds: call(partial(anyio.sleep, seconds)),
+            )
+            return
+    path = call(partial(_finished, house, source))
+    try:
+        yield from pieces.of_file(path)
+    except FileNotFoundError:
+        raise StorageLost(source) from None
+    except OSError as error:
+        raise StorageFailed from error
+
+
+async def _finished(house: House, upload_id: str) -> Path:
+    """
+    :raises UploadNotFound: :raises UploadIsPartial:
+    :raises UploadUnfinished: not all of it is here
+    """
+    try:
+        outcome = await house.uploads.execute(Fetch(upload_id))
+    except UploadUnfinished as error:
+        advice = "Read it while it arrives with follow=True."
+        raise UploadUnfinished(upload_id, error.offset, error.length, advice) from None
+    except UploadNotFound as error:
+        error.add_note("What could be an upload's id is one: give such a file as a Path.")
+        raise
+    if not isinstance(outcome, Fetched):
+        raise TypeError(f"Fetch became {outcome!r}")
+    return outcome.path
+
+
+class _Followed:
+    """An upload as it was when last looked at."""
+
+    def __init__(self, house: House, upload_id: str) -> None:
+        self._house = house
+        self._id = upload_id
+        self._session: UploadSession | None = None
+
+    async def look(self) -> tuple[int, bool]:
+        """How many bytes from the first on are there, and whether it is finished.
+
+        :raises UploadNotFound: there is no such upload, at the first look
+        :raises UploadEnded: there was
+        :raises UploadIsPartial: it will never be a file
+        """
+        before = self._session
+        try:
+            session = await self._house.uploads.load(self._id)
+            if session.phase is Phase.SEALED:
+                session = await self._seen_through(session)
+        except UploadNotFound:
+            if before is None:
+                raise
+            raise UploadEnded(self._id, before.offset) from None
+        if session.kind is Kind.PARTIAL:
+            raise UploadIsPartial(self._id)
+        self._session = session
+        return session.offset, session.phase is Phase.DONE
+
+    async def _seen_through(self, session: UploadSession) -> UploadSession:
+        """All bytes are here: it is being finished, or was left so by a crash."""
+        try:
+            outcome = await self._house.uploads.execute(Fetch(self._id))
+        except UploadLocked:
+            return session
+        return outcome.session if isinstance(outcome, Fetched) else session
+
+    async def read(self, start: int, limit: int) -> bytes:
+        """`limit` of the bytes that were there, from `start` on.
+
+        :raises StorageLost: they are not any more
+        :raises UploadEnded: nor will be
+        """
+        while True:
+            session = self._session
+            if session is None:
+                raise RuntimeError("to be looked at first")
+            gathered = _Gathered()
+            try:
+                await self._house.store.examine(session, start, start + limit, gathered)
+                return gathered.digest()
+            except StorageLost:
+                # It may have become a file, elsewhere, since we looked. That happens once.
+                await self.look()
+                if self._session is None or self._session.phase is session.phase:
+                    raise
+
+
+class _Gathered:
+    """Takes bytes as a hasher does; the digest is all of them."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def update(self, data: Data, /) -> None:
+        self._parts.append(bytes(data))
+
+    def digest(self) -> bytes:
+        return b"".join(self._parts)
+
+
+# --- a thread that asks its loop -----------------------------------------------------------------
+
+
+def _call(work: Callable[[], Awaitable[T]], /) -> T:
+    """`Call` for a thread of the loop's."""
+
+    async def run() -> T:
+        return await work()
+
+    from_thread.check_cancelled()
+    try:
+        return from_thread.run(run)
+    except CancelledError:
+        from_thread.check_cancelled()  # in the loop's own words, if it is that
+        raise
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """What `work` comes to in a thread, which hears of it when the caller is cancelled.
+
+    A thread hears only of cancel scopes, and `asyncio.Task.cancel` is none to a task: it is to the
+    children of that task.
+    """
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    async def child() -> None:
+        try:
+            results.append(await _threads(work))
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as failure:
+            failures.append(failure)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(child)
+    if failures:
+        raise failures.pop()
+    return results.pop()
