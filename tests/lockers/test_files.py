@@ -26,7 +26,8 @@ from tusjumbo.lockers.files import FileLocker, _Claim
 from tusjumbo.lockers.flocks import FileLock, part
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Lease
-from tusjumbo.testing.lockers import PATIENT, LockerContract, given, is_free, polite, wait_in_line
+from tusjumbo.testing.lanes import LaneContract
+from tusjumbo.testing.lockers import PATIENT, given, is_free, polite, wait_in_line
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def bells_in(directory: Path) -> list[Path]:
     return list((directory / "bells").iterdir())
 
 
-class TestFileLocker(LockerContract):
+class TestFileLocker(LaneContract):
     """Every test also shows that nothing is left in the directory."""
 
     @pytest.fixture

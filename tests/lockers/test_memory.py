@@ -14,10 +14,11 @@ from anyio.lowlevel import checkpoint
 
 from tusjumbo.errors import UploadLocked
 from tusjumbo.lockers.memory import MemoryLocker
-from tusjumbo.testing.lockers import PATIENT, LockerContract, is_free, wait_in_line
+from tusjumbo.testing.lanes import LaneContract
+from tusjumbo.testing.lockers import PATIENT, is_free, wait_in_line
 
 
-class TestMemoryLocker(LockerContract):
+class TestMemoryLocker(LaneContract):
     @pytest.fixture
     def locker(self) -> MemoryLocker:
         return MemoryLocker()
