@@ -21,6 +21,7 @@ from tusjumbo.sessions.events import (
     UploadCreated,
     UploadFinished,
     UploadPurged,
+    UploadRefused,
     UploadTerminated,
 )
 from tusjumbo.sessions.ranges import RangeSet
@@ -40,6 +41,10 @@ EVENTS: list[tuple[Event, str]] = [
     (UploadCreated(SESSION), "jumbo_a created: 40/100 B, 'a\\nb.txt'"),
     (UploadFinished(SESSION), "jumbo_a finished: 40/100 B, 'a\\nb.txt'"),
     (UploadTerminated(SESSION), "jumbo_a terminated: 40/100 B, 'a\\nb.txt'"),
+    (
+        UploadRefused(SESSION, "Not\nhere."),
+        "jumbo_a refused: 40/100 B, 'a\\nb.txt': 'Not\\nhere.'",
+    ),
     (UploadAbandoned(SESSION), "jumbo_a abandoned: 40/100 B, 'a\\nb.txt'"),
     (PartRemoved(SESSION), "jumbo_a joined and removed: 40/100 B, 'a\\nb.txt'"),
     (UploadPurged(replace(SESSION, metadata={})), "jumbo_a purged: 40/100 B"),

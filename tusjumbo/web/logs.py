@@ -66,6 +66,9 @@ def log_upload(event: Event) -> None:
     elif session.filename:
         facts["file"] = session.filename[:_LONGEST]
         line += f", {quoted(session.filename)}"
+    if isinstance(event, UploadRefused):
+        facts["reason"] = event.reason
+        line += f": {quoted(event.reason)}"
     _upload.info("%s", line, extra=facts)
 
 
