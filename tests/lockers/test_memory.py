@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -11,9 +12,12 @@ import anyio.abc
 import pytest
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
+from hypothesis import given as given_examples
+from hypothesis import strategies as st
 
 from tusjumbo.errors import UploadLocked
 from tusjumbo.lockers.memory import MemoryLocker
+from tusjumbo.ports import Lease
 from tusjumbo.testing.lanes import LaneContract
 from tusjumbo.testing.lockers import PATIENT, is_free, wait_in_line
 
@@ -153,7 +157,8 @@ def _abandon(work: Coroutine[None, None, None]) -> object:
     return task
 
 
-def test_threads_exclude_each_other() -> None:
+@pytest.mark.parametrize("lane", [None, 5])
+def test_threads_exclude_each_other(lane: int | None) -> None:
     """Many event loops in many threads, cancelled at random."""
     locker = MemoryLocker()
     counts = {"inside": 0, "most": 0, "came": 0}
@@ -161,7 +166,7 @@ def test_threads_exclude_each_other() -> None:
     async def come(dice: random.Random) -> None:
         for _ in range(30):
             with anyio.move_on_after(dice.choice((0.0, 0.001, PATIENT))):
-                async with locker.hold("a", PATIENT):
+                async with locker.hold("a", PATIENT, lane=lane):
                     counts["inside"] += 1
                     counts["most"] = max(counts["most"], counts["inside"])
                     try:
@@ -184,4 +189,68 @@ def test_threads_exclude_each_other() -> None:
         run.result()
     assert counts["most"] == 1
     assert counts["came"] > 100
+    assert locker._queues == {}
+
+
+LANES = st.sampled_from([None, None, 0, 1, 2])
+STEPS = st.lists(st.tuples(st.booleans(), LANES, st.integers(0, 20)), max_size=40)
+
+
+@dataclass(eq=False)
+class Visitor:
+    lane: int | None
+    leaving: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    lease: Lease | None = None
+    asked: bool = False
+
+    async def visit(self, locker: MemoryLocker) -> None:
+        with self.leaving:
+            async with locker.hold("a", PATIENT, lane=self.lane) as lease:
+                self.lease = lease
+                await anyio.sleep_forever()
+
+    def keeps_out(self, other: Visitor) -> bool:
+        return self.lane is None or other.lane is None or self.lane == other.lane
+
+
+@given_examples(STEPS)
+def test_a_place_holds_if_none_before_it_is_in_its_way(
+    steps: list[tuple[bool, int | None, int]],
+) -> None:
+    """The definition, computed anew from the order of arrival after each arrival and departure."""
+    locker = MemoryLocker()
+    line: list[Visitor] = []
+
+    async def scene() -> None:
+        async with anyio.create_task_group() as tasks:
+            for arrives, lane, number in steps:
+                if arrives or not line:
+                    line.append(Visitor(lane))
+                    tasks.start_soon(line[-1].visit, locker)
+                else:
+                    line.pop(number % len(line)).leaving.cancel()
+                for _ in range(4):
+                    await checkpoint()
+                look()
+            tasks.cancel_scope.cancel()
+
+    def look() -> None:
+        for place, visitor in enumerate(line):
+            holds = not any(other.keeps_out(visitor) for other in line[:place])
+            assert (visitor.lease is not None) == holds
+            if visitor.lease is not None:
+                visitor.asked |= any(visitor.keeps_out(other) for other in line[place + 1 :])
+                assert visitor.lease.asked.given == visitor.asked
+
+    anyio.run(scene)
+    assert locker._queues == {}
+
+
+async def test_lanes_of_idle_uploads_take_no_memory() -> None:
+    locker = MemoryLocker()
+    async with locker.hold("a", PATIENT, lane=1), locker.hold("a", PATIENT, lane=2):
+        for lane in (1, 2, None):
+            with pytest.raises(UploadLocked):
+                await locker.hold("a", 0.0, lane=lane).__aenter__()
+        assert locker._queues["a"].waiters == {}
     assert locker._queues == {}
