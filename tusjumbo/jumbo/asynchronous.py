@@ -194,9 +194,9 @@ class AsyncJumbo:
         them are in, from whichever process, and the call returns when it is finished. The other
         options are described in `tusjumbo.jumbo.tables.TableOptions`.
 
-        `callback` and `on_error` may block, and are not called in the event loop but in one thread
-        of its own; or they are coroutine functions, which run in the loop. What they raise ends
-        the call and is raised as it is.
+        `callback` and `on_error` may block: `Jumbo` calls them in the thread that called it, and
+        `AsyncJumbo` in one of its own, never in the event loop. Coroutine functions run in the
+        loop. What they raise ends the call and is raised as it is.
 
         :raises ValueError: there is no such upload, it is not finished, there is a bad row and no
             `on_error`, or an option cannot work

@@ -71,15 +71,13 @@ class Jumbo:
         chunk_size: int = tables.CHUNK_SIZE,
         **options: Unpack[TableOptions],
     ) -> int:
-        """As `AsyncJumbo.stream_csv`, but `callback` and `on_error` are called in this thread."""
+        # Not through the portal: what is called may count on being in this thread.
+        call = self._portal.call
         return tables.stream(
-            self.twin.house,
-            self._portal.call,
-            path_or_upload_id,
-            callback,
-            chunk_size,
-            options,
+            self.twin.house, call, path_or_upload_id, callback, chunk_size, options
         )
+
+    stream_csv.__doc__ = AsyncJumbo.stream_csv.__doc__
 
     @property
     def settings(self) -> UploadSettings:
