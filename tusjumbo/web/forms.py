@@ -54,7 +54,7 @@ _PLAIN = frozenset({b"binary", b"8bit", b"7bit"})
 
 class Form:
     def __init__(self, content_type: str, before: Collection[str] = ()) -> None:
-        """`before` are the fields that may not come after the file.
+        """`before` are the fields that come before the file, once, or not at all.
 
         :raises MalformedRequest: there is no boundary in `content_type`
         """
@@ -186,9 +186,9 @@ class Form:
         name, self._name = self._name, None
         if name is None or name == FILE or self.has_file:
             return
-        if name in self.fields:
+        if name in self.fields and name in self._before:
             raise MalformedRequest(name, "several", "this field once")
-        self.fields[name] = self._value.decode("utf-8", "replace")
+        self.fields.setdefault(name, self._value.decode("utf-8", "replace"))
 
     def _close(self) -> None:
         self.is_over = True
