@@ -27,6 +27,7 @@ from tusjumbo.composition import House
 from tusjumbo.digests import Data
 from tusjumbo.errors import (
     ConfigurationError,
+    MalformedRequest,
     StorageFailed,
     StorageLost,
     TusJumboError,
@@ -183,6 +184,8 @@ def _checked(source: Iterator[bytes], check: Callable[[], object]) -> Iterator[b
 
 
 def _pieces(house: House, call: Call, source: TableSource, follow: bool) -> Iterator[bytes]:
+    if not isinstance(source, str | os.PathLike):
+        raise MalformedRequest("path_or_upload_id", repr(source), "a path or an upload's id")
     if not (isinstance(source, str) and ids.is_valid(source)):
         if follow:
             raise ConfigurationError("only an upload can be followed, by its id", setting="follow")
