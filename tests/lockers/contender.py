@@ -6,10 +6,12 @@ It says on stdout what happens to it, a word per line, so that a test can wait f
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,31 +20,42 @@ import anyio
 from tusjumbo.lockers.files import FileLocker
 from tusjumbo.testing.lockers import PATIENT, given
 
+LANES, TASKS = 3, 4
+"""Of `mark`: of the upload; in a process."""
+
 
 def say(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
 
-async def polite(locker: FileLocker, upload_id: str) -> None:
+def lane_of(word: str) -> int | None:
+    return int(word) if word else None
+
+
+async def polite(locker: FileLocker, upload_id: str, lane: str = "") -> None:
     """Leave when asked."""
-    async with locker.hold(upload_id, PATIENT) as lease:
+    async with locker.hold(upload_id, PATIENT, lane=lane_of(lane)) as lease:
         say("held")
         await given(lease)
         say("asked")
     say("left")
 
 
-async def stubborn(locker: FileLocker, upload_id: str) -> None:
+async def stubborn(locker: FileLocker, upload_id: str, *lanes: str) -> None:
     """Never leave."""
-    async with locker.hold(upload_id, PATIENT):
+    async with AsyncExitStack() as stack:
+        for lane in lanes or ("",):
+            await stack.enter_async_context(
+                locker.hold(upload_id, PATIENT, lane=lane_of(lane)),
+            )
         say("held")
         await anyio.sleep_forever()
 
 
-async def visit(locker: FileLocker, upload_id: str) -> None:
+async def visit(locker: FileLocker, upload_id: str, lane: str = "") -> None:
     say("waiting")
-    async with locker.hold(upload_id, PATIENT):
+    async with locker.hold(upload_id, PATIENT, lane=lane_of(lane)):
         say("held")
     say("left")
 
@@ -80,6 +93,39 @@ async def write(locker: FileLocker, upload_id: str, journal: str) -> None:
                 say("not alone")
 
 
+async def mark(locker: FileLocker, upload_id: str, marks: str, visits: str, seed: str) -> None:
+    """Hold lanes and the whole at random; say when somebody else has written to what was held.
+
+    There is a file for each lane. Whoever holds it writes its own mark there, and looks later
+    whether that is still there; whoever holds the whole does so with all of them.
+    """
+    dice = random.Random(seed)
+    files = [Path(marks) / str(number) for number in range(LANES)]
+
+    async def come(number: int) -> None:
+        lane = dice.choice((None, *range(LANES), *range(LANES)))
+        mine = files if lane is None else [files[lane]]
+        with anyio.move_on_after(dice.choice((0.0005, 0.005, 0.05, PATIENT))):
+            async with locker.hold(upload_id, PATIENT, lane=lane):
+                token = f"{os.getpid()} {number} {time.monotonic_ns()}"
+                for file in mine:
+                    file.write_text(token)
+                await anyio.sleep(dice.uniform(0.0, 0.003))
+                if any(file.read_text() != token for file in mine):
+                    say("not alone")
+                with (Path(marks) / "journal").open("a") as journal:
+                    journal.write("came\n")
+
+    async def go_on(first: int) -> None:
+        for number in range(first, int(visits), TASKS):
+            await come(number)
+
+    async with anyio.create_task_group() as group:
+        for first in range(TASKS):
+            group.start_soon(go_on, first)
+    say("done")
+
+
 async def fork(locker: FileLocker, upload_id: str) -> None:
     """Hold the upload in the parent; the child tries to have it, and then lives on."""
     async with locker.hold(upload_id, PATIENT) as lease:
@@ -95,9 +141,9 @@ async def fork(locker: FileLocker, upload_id: str) -> None:
     say("parent left")
 
 
-async def fork_idle(locker: FileLocker, upload_id: str) -> None:
+async def fork_idle(locker: FileLocker, upload_id: str, lane: str = "") -> None:
     """Hold the upload; the child only lives on."""
-    async with locker.hold(upload_id, PATIENT):
+    async with locker.hold(upload_id, PATIENT, lane=lane_of(lane)):
         if not os.fork():
             say(f"child {os.getpid()}")
             signal.pause()
@@ -114,7 +160,8 @@ async def child_of_a_holder(locker: FileLocker, upload_id: str) -> None:
     await anyio.sleep_forever()
 
 
-ROLES = {role.__name__: role for role in (polite, stubborn, visit, count, write, fork, fork_idle)}
+_ROLES = (polite, stubborn, visit, count, write, mark, fork, fork_idle)
+ROLES = {role.__name__: role for role in _ROLES}
 
 
 async def main(directory: str, role: str, *rest: str) -> None:

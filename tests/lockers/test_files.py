@@ -11,7 +11,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
@@ -217,25 +217,174 @@ async def test_a_lost_ring_is_repeated(
     await rival.aclose()
 
 
-@pytest.mark.parametrize("lane", [None, 3])
-def test_a_claim_that_is_released_takes_nothing_any_more(directory: Path, lane: int | None) -> None:
-    """The thread of a task that asyncio has cancelled may begin after the release."""
-    directory.mkdir(parents=True)
-    bell = Bell(directory)
+class Claims:
+    """Claims for one upload as tasks of many processes make them, one process each."""
 
-    async def token() -> EventLoopToken:
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self.bell = Bell(directory)
+        self._directory = directory
+        self._loop = anyio.run(self._token)
+
+    @staticmethod
+    async def _token() -> EventLoopToken:
         return current_token()
 
-    lock, turn = FileLock(directory / "a.lock"), FileLock(directory / "a.turn")
-    entry = Entry(Lease("a", Notice()), lane, anyio.run(token))
-    claim = _Claim(lock, turn, lambda: bell, entry)
+    def __call__(self, lane: int | None) -> _Claim:
+        lock, turn = (FileLock(self._directory / f"a.{name}") for name in ("lock", "turn"))
+        return _Claim(lock, turn, lambda: self.bell, Entry(Lease("a", Notice()), lane, self._loop))
+
+
+@pytest.fixture
+def claims(directory: Path) -> Iterator[Claims]:
+    claims = Claims(directory)
+    yield claims
+    assert names(directory) == [claims.bell.name]
+    claims.bell.close()
+    claims.bell.join()
+
+
+def test_who_waits_for_a_lane_is_not_overtaken_in_it(claims: Claims) -> None:
+    holder, waiter, other, newcomer = (claims(lane) for lane in (1, 1, 2, 1))
+    assert holder.take()
+    assert not waiter.queue()
+    assert other.take()
+    holder.release()
+    assert not newcomer.take_or_ask()
+    assert not newcomer.queue()
+    assert waiter.queue()
+    waiter.release()
+    assert newcomer.queue()
+    for claim in (other, newcomer):
+        claim.release()
+
+
+def test_who_waits_for_the_whole_comes_after_earlier_waiters_and_before_others(
+    claims: Claims,
+) -> None:
+    holder, early, whole = claims(1), claims(1), claims(None)
+    late, attempt, second = claims(2), claims(None), claims(None)
+    assert holder.take()
+    assert not early.queue()
+    assert not whole.queue()
+    for newcomer in (late, attempt, second):
+        assert not newcomer.take()
+        assert not newcomer.queue()
+    attempt.release()
+    holder.release()
+    assert not whole.queue()
+    assert not late.queue()
+    assert early.queue()
+    assert not whole.queue()
+    early.release()
+    assert not late.queue()
+    assert not second.queue()
+    assert whole.queue()
+    assert not late.queue()
+    whole.release()
+    assert late.queue()
+    assert not second.queue()
+    late.release()
+    assert second.queue()
+    second.release()
+
+
+def test_a_waiter_that_leaves_opens_the_door(claims: Claims) -> None:
+    holder, whole, newcomer = claims(1), claims(None), claims(2)
+    assert holder.take()
+    assert not whole.queue()
+    assert not newcomer.take()
+    whole.release()
+    assert newcomer.take()
+    holder.release()
+    newcomer.release()
+
+
+def test_who_stands_at_the_door_asks_already(
+    claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[int | None] = []
+
+    def take_note(directory: Path, own: str, upload_id: str, lane: int | None) -> None:
+        assert (directory, own, upload_id) == (claims.bell.directory, claims.bell.name, "a")
+        rung.append(lane)
+
+    monkeypatch.setattr(bells, "ring_others", take_note)
+    holder, early, whole, late = claims(1), claims(1), claims(None), claims(2)
+    assert holder.take()
+    assert not early.queue()
+    assert not whole.queue()
+    assert rung == [1, None]
+    assert not late.take_or_ask()
+    assert rung == [1, None, 2]
+    assert not late.queue()
+    assert not late.take()
+    assert rung == [1, None, 2]
+    for claim in (holder, early, whole, late):
+        claim.release()
+
+
+@pytest.mark.parametrize("lane", [None, 3])
+def test_a_claim_that_is_released_takes_nothing_any_more(
+    claims: Claims, directory: Path, lane: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of a task that asyncio has cancelled may begin after the release."""
+    claim = claims(lane)
     assert claim.queue()
     claim.release()
+    monkeypatch.delattr(bells, "ring_others")
     for take in (claim.take, claim.take_or_ask, claim.queue):
         assert not take()
-        assert names(directory) == [bell.name]
-    bell.close()
-    bell.join()
+        assert names(directory) == [claims.bell.name]
+
+
+async def test_a_ring_asks_for_the_leases_in_the_way_only(
+    locker: FileLocker, directory: Path
+) -> None:
+    async with (
+        locker.hold("a", PATIENT, lane=1) as one,
+        locker.hold("a", PATIENT, lane=12) as twelve,
+        locker.hold("b", PATIENT) as whole,
+    ):
+        (bell,) = bells_in(directory)
+        assert ring(bell, "a 12")
+        await given(twelve)
+        assert not one.asked.given
+        assert ring(bell, "b 12")
+        await given(whole)
+        assert not one.asked.given
+        assert ring(bell, "a")
+        await given(one)
+
+
+async def test_many_waiters_poll_less_often(
+    locker: FileLocker, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = anyio.sleep
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    rival = FileLocker(directory)
+    async with locker.hold("a", PATIENT):
+        monkeypatch.setattr(anyio, "sleep", pause)
+        async with anyio.create_task_group() as tasks:
+            for lane in range(64):
+                tasks.start_soon(wait_in_line, rival, "a", lane)
+            with anyio.fail_after(PATIENT):
+                while max(pauses, default=0.0) < 0.08:
+                    await sleep(0.001)
+            assert max(pauses) == 0.08
+            tasks.cancel_scope.cancel()
+        pauses.clear()
+        with pytest.raises(UploadLocked):
+            async with rival.hold("a", 0.1):
+                raise AssertionError("two holders")
+        assert max(pauses) == 0.02
+    monkeypatch.undo()
+    await rival.aclose()
 
 
 async def test_the_turn_is_nobodys_after_an_impatient_waiter(

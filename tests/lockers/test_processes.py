@@ -179,6 +179,89 @@ def test_holders_may_be_killed_at_any_moment(start: Start, tmp_path: Path, direc
     assert not list(directory.glob("a.*"))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lanes_of_many_processes_are_held_side_by_side(
+    start: Start, directory: Path, backend: str
+) -> None:
+    holders = {lane: start(backend, "polite", "a", str(lane)) for lane in (0, 1, 2**62)}
+    assert [holder.says() for holder in holders.values()] == ["held"] * 3
+    assert start(backend, "visit", "a", "1").ends_well()
+    assert [holders[1].says(), holders[1].says(), holders[1].says()] == ["asked", "left", ""]
+    visitor = start(backend, "visit", "a")
+    for lane in (0, 2**62):
+        assert [holders[lane].says(), holders[lane].says()] == ["asked", "left"]
+    assert visitor.ends_well()
+    assert is_free_here(directory, "a")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_lane_that_a_killed_process_held_is_free(
+    start: Start, directory: Path, backend: str
+) -> None:
+    """And the others are not: neither those of other processes, nor those kept by the waiter."""
+    unlucky, other = (
+        start(backend, "stubborn", "a", *lanes) for lanes in (("1", "2", "3"), ("4", "5"))
+    )
+    assert [unlucky.says(), other.says()] == ["held", "held"]
+    waiter = start(backend, "visit", "a", "2")
+    assert waiter.says() == "waiting"
+    poll((directory / "a.turn").exists, PATIENT, "nobody waits")
+    whole = start(backend, "visit", "a")
+    assert whole.says() == "waiting"
+    unlucky.kill()
+    assert [waiter.says(), waiter.says()] == ["held", "left"]
+    assert not is_free_here(directory, "a")
+    other.kill()
+    assert [whole.says(), whole.says()] == ["held", "left"]
+    assert waiter.ends_well()
+    assert whole.ends_well()
+    assert is_free_here(directory, "a")
+    assert not list(directory.glob("a.*"))
+
+
+def marked(start: Start, marks: Path, dice: random.Random, visits: int) -> Contender:
+    return start(
+        dice.choice(BACKENDS), "mark", "a", str(marks), str(visits), str(dice.randrange(2**32))
+    )
+
+
+def test_holders_in_many_processes_are_never_in_each_others_way(
+    start: Start, tmp_path: Path, directory: Path
+) -> None:
+    dice = random.Random()
+    contenders = [marked(start, tmp_path, dice, 60 * CAMPAIGN) for _ in range(4)]
+    assert [contender.says() for contender in contenders] == ["done"] * 4
+    assert all(contender.ends_well() for contender in contenders)
+    assert (tmp_path / "journal").read_text().count("came") > 40
+    assert [path for path in directory.rglob("*") if not path.is_dir()] == []
+
+
+@pytest.mark.campaign
+def test_holders_of_lanes_may_be_killed_at_any_moment(
+    start: Start, tmp_path: Path, directory: Path
+) -> None:
+    dice = random.Random()
+    journal = tmp_path / "journal"
+    journal.touch()
+
+    def reached(goal: int) -> bool:
+        return journal.read_bytes().count(b"\n") >= goal
+
+    contenders = [marked(start, tmp_path, dice, 10**6) for _ in range(4)]
+    for _ in range(20 * CAMPAIGN):
+        goal = journal.read_bytes().count(b"\n") + dice.randrange(1, 20)
+        poll(partial(reached, goal), PATIENT, "nobody gets on")
+        unlucky = contenders.pop(dice.randrange(len(contenders)))
+        unlucky.kill()
+        assert unlucky.says() == ""
+        contenders.append(marked(start, tmp_path, dice, 10**6))
+    for contender in contenders:
+        contender.kill()
+        assert contender.says() == ""
+    assert is_free_here(directory, "a")
+    assert not list(directory.glob("a.*"))
+
+
 def forked(start: Start, backend: str) -> tuple[Contender, int]:
     parent = start(backend, "fork", "a")
     word, pid = parent.says().split()
@@ -202,11 +285,12 @@ def test_a_forked_child_is_a_process_like_others(
         os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("lane", ["", "3"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_forked_child_does_not_keep_what_its_parent_held(
-    start: Start, directory: Path, backend: str
+    start: Start, directory: Path, backend: str, lane: str
 ) -> None:
-    parent = start(backend, "fork_idle", "a")
+    parent = start(backend, "fork_idle", "a", lane)
     word, child = parent.says().split()
     assert word == "child"
     try:
