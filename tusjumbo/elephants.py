@@ -28,6 +28,7 @@ from tusjumbo.sessions.events import (
     UploadAbandoned,
     UploadCreated,
     UploadFinished,
+    UploadRefused,
 )
 from tusjumbo.sessions.session import UploadSession
 
@@ -139,7 +140,7 @@ class Figures(Protocol):
 
 
 class KaavanAlerts(_Errands):
-    """Alerts for uploads that were abandoned, bodies that failed and a disk that gets full.
+    """Alerts for uploads that came to nothing, bodies that failed and a disk that gets full.
 
     Whoever sends wrong bytes must not be able to fill Kaavan's book: an alert is repeated after
     `quiet` seconds at the earliest, and then says how many came `meanwhile`.
@@ -147,6 +148,7 @@ class KaavanAlerts(_Errands):
 
     ABANDONED = "An upload was abandoned"
     FAILED = "Bytes were sent that could not be stored, or were not the announced ones"
+    REFUSED = "A file was sent of a type that is not taken"
     LOW = "There is little space left for uploads"
     FIGURES = "Uploads"
 
@@ -175,6 +177,9 @@ class KaavanAlerts(_Errands):
         match event:
             case UploadAbandoned():
                 self._later(session.id, self._alert, self.ABANDONED, "warning", _facts(session))
+            case UploadRefused(reason=reason):
+                facts = {**_facts(session), "reason": reason}
+                self._later(session.id, self._alert, self.REFUSED, "warning", facts)
             case BytesReceived(ending=Ending.FAILED):
                 self._later(session.id, self._alert, self.FAILED, "error", _facts(session))
         if isinstance(event, UploadCreated | BytesReceived) and self._clock() >= self._look_at:
