@@ -58,6 +58,52 @@ VERSION_2 = """
         END;
     PRAGMA user_version = 2;
 """
+VERSION_3 = """
+    ALTER TABLE sessions ADD COLUMN rate REAL;
+    CREATE TABLE chunks (
+            upload_id TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            sha256 BLOB NOT NULL,
+            recorded_at REAL NOT NULL,
+            PRIMARY KEY (upload_id, number)
+        ) WITHOUT ROWID;
+    CREATE TRIGGER forgets_chunks AFTER DELETE ON sessions
+            BEGIN
+                DELETE FROM chunks WHERE upload_id = OLD.id;
+            END;
+    CREATE INDEX sessions_open ON sessions (length) WHERE phase = 'open';
+    CREATE TABLE tallies (
+            quarter INTEGER NOT NULL PRIMARY KEY,
+            started INTEGER NOT NULL DEFAULT 0,
+            finished INTEGER NOT NULL DEFAULT 0,
+            bytes REAL NOT NULL DEFAULT 0,
+            seconds REAL NOT NULL DEFAULT 0
+        );
+    CREATE TRIGGER starts AFTER INSERT ON sessions WHEN NEW.kind <> 'partial'
+            BEGIN
+                INSERT INTO tallies (quarter, started) VALUES (CAST(NEW.created_at / 900 AS INT), 1)
+                    ON CONFLICT (quarter) DO UPDATE SET started = started + 1;
+            END;
+    CREATE TRIGGER finishes AFTER UPDATE OF phase ON sessions
+            WHEN NEW.phase = 'done' AND OLD.phase <> 'done'
+            BEGIN
+                INSERT INTO tallies (quarter, finished, bytes, seconds)
+                    VALUES (CAST(NEW.updated_at / 900 AS INT), 1, COALESCE(NEW.length, 0),
+                        NEW.updated_at - NEW.created_at)
+                    ON CONFLICT (quarter) DO UPDATE SET finished = finished + 1,
+                        bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds;
+            END;
+    INSERT INTO tallies (quarter, started)
+            SELECT CAST(created_at / 900 AS INT), COUNT(*) FROM sessions
+            WHERE kind <> 'partial' GROUP BY 1;
+    INSERT INTO tallies (quarter, finished, bytes, seconds)
+            SELECT CAST(updated_at / 900 AS INT), COUNT(*), TOTAL(length),
+                TOTAL(updated_at - created_at)
+            FROM sessions WHERE phase = 'done' GROUP BY 1
+            ON CONFLICT (quarter) DO UPDATE SET finished = excluded.finished,
+                bytes = excluded.bytes, seconds = excluded.seconds;
+    PRAGMA user_version = 3;
+"""
 
 
 @contextmanager
@@ -67,7 +113,7 @@ def connected(path: Path) -> Iterator[Connection]:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
-            connection.executescript(VERSION_1 + VERSION_2)
+            connection.executescript(VERSION_1 + VERSION_2 + VERSION_3)
         yield connection
 
 
@@ -75,7 +121,7 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
     with connected(path) as connection:
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 (
                     session.id,
@@ -97,6 +143,7 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
                     session.due_at,
                     session.kind.name.lower(),
                     json.dumps(list(session.parts)),
+                    session.rate,
                 )
                 for session in sessions
             ),
@@ -127,6 +174,7 @@ def recorded(path: Path, upload_id: str) -> UploadSession | None:
         receipt=Receipt(row["receipt_path"]) if row["receipt_path"] is not None else None,
         kind=Kind[row["kind"].upper()],
         parts=tuple(json.loads(row["parts"])),
+        rate=row["rate"],
     )
     assert row["due_at"] == session.due_at
     return session

@@ -362,4 +362,6 @@ async def test_uploads_of_version_1_are_whole(catalog: SqliteCatalog, path: Path
     assert await catalog.update("a", longer) == longer(half)
     await catalog.create(replace(NEW, id="b", kind=Kind.FINAL, parts=("a",)))
     assert [session.id for session in await catalog.awaiting("a")] == ["b"]
+    figures = await catalog.statistics(0.0, 0.0)
+    assert (figures.active, figures.active_bytes, figures.started_today) == (2, 10, 2)
     assert schema(path)[0] == len(database.STEPS)

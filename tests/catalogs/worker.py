@@ -77,7 +77,7 @@ def fork(catalog: SqliteCatalog) -> None:
     writing = threading.Thread(target=anyio.run, args=(catalog.update, "a", slowly))
     writing.start()
     begun.wait()
-    catalog._writer._waiting.append(_Change(partial(_update, "a", counted)))
+    catalog._writer._waiting.append(_Change(partial(_update, "a", counted, ())))
     child = os.fork()
     if not child:
         say("child", anyio.run(load, catalog))

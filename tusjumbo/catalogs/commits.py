@@ -4,9 +4,9 @@ Whoever gets the connection carries out everything that waits for it and commits
 then find their change settled. So one fsync serves all of them, and a slow disk limits how long a
 commit takes, not how many there are.
 
-A change either raises before its one statement that writes, or is part of the transaction: so what
-one change raises is nothing to the others, and nothing ever needs a savepoint. If the transaction
-fails, all of them fail.
+A change either raises before its first statement that writes, or is part of the transaction: so
+what one change raises is nothing to the others, and nothing ever needs a savepoint. If the
+transaction fails, all of them fail.
 """
 
 from __future__ import annotations

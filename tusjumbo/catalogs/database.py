@@ -77,6 +77,55 @@ STEPS: Sequence[Sequence[str]] = (
                 DELETE FROM awaited WHERE upload_id = OLD.id;
             END""",
     ),
+    (
+        "ALTER TABLE sessions ADD COLUMN rate REAL",
+        """CREATE TABLE chunks (
+            upload_id TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            sha256 BLOB NOT NULL,
+            recorded_at REAL NOT NULL,
+            PRIMARY KEY (upload_id, number)
+        ) WITHOUT ROWID""",
+        """CREATE TRIGGER forgets_chunks AFTER DELETE ON sessions
+            BEGIN
+                DELETE FROM chunks WHERE upload_id = OLD.id;
+            END""",
+        # How many are open, and how large these are, is read from this alone. It changes with the
+        # phase and the length of an upload, but not with every commit.
+        "CREATE INDEX sessions_open ON sessions (length) WHERE phase = 'open'",
+        # What was begun and finished in each quarter of an hour. It stays when uploads go, and
+        # what a day or a week comes to is read from some hundred rows. Parts are no files.
+        """CREATE TABLE tallies (
+            quarter INTEGER NOT NULL PRIMARY KEY,
+            started INTEGER NOT NULL DEFAULT 0,
+            finished INTEGER NOT NULL DEFAULT 0,
+            bytes REAL NOT NULL DEFAULT 0,
+            seconds REAL NOT NULL DEFAULT 0
+        )""",
+        """CREATE TRIGGER starts AFTER INSERT ON sessions WHEN NEW.kind <> 'partial'
+            BEGIN
+                INSERT INTO tallies (quarter, started) VALUES (CAST(NEW.created_at / 900 AS INT), 1)
+                    ON CONFLICT (quarter) DO UPDATE SET started = started + 1;
+            END""",
+        """CREATE TRIGGER finishes AFTER UPDATE OF phase ON sessions
+            WHEN NEW.phase = 'done' AND OLD.phase <> 'done'
+            BEGIN
+                INSERT INTO tallies (quarter, finished, bytes, seconds)
+                    VALUES (CAST(NEW.updated_at / 900 AS INT), 1, COALESCE(NEW.length, 0),
+                        NEW.updated_at - NEW.created_at)
+                    ON CONFLICT (quarter) DO UPDATE SET finished = finished + 1,
+                        bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds;
+            END""",
+        """INSERT INTO tallies (quarter, started)
+            SELECT CAST(created_at / 900 AS INT), COUNT(*) FROM sessions
+            WHERE kind <> 'partial' GROUP BY 1""",
+        """INSERT INTO tallies (quarter, finished, bytes, seconds)
+            SELECT CAST(updated_at / 900 AS INT), COUNT(*), TOTAL(length),
+                TOTAL(updated_at - created_at)
+            FROM sessions WHERE phase = 'done' GROUP BY 1
+            ON CONFLICT (quarter) DO UPDATE SET finished = excluded.finished,
+                bytes = excluded.bytes, seconds = excluded.seconds""",
+    ),
 )
 """What makes a database of version n one of version n + 1. Steps are added, never changed."""
 

@@ -17,10 +17,11 @@ from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 Row: TypeAlias = tuple[
-    str, float, float, int | None, str, str, str, str, int, float | None, str | None, str, str
+    *tuple[str, float, float, int | None, str, str, str, str],
+    *tuple[int, float | None, str | None, str, str, float | None],
 ]
 """id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size, expires_at,
-receipt_path, kind, parts."""
+receipt_path, kind, parts, rate."""
 
 
 def encode(session: UploadSession) -> dict[str, str | int | float | None]:
@@ -42,6 +43,7 @@ def encode(session: UploadSession) -> dict[str, str | int | float | None]:
         "receipt_path": None if session.receipt is None else session.receipt.path,
         "kind": session.kind.value,
         "parts": json.dumps(session.parts),
+        "rate": session.rate,
         "due_at": session.due_at,
     }
 
@@ -65,6 +67,7 @@ def decode(row: Row) -> UploadSession:
         receipt_path,
         kind,
         parts,
+        rate,
     ) = row
     try:
         return UploadSession(
@@ -86,6 +89,7 @@ def decode(row: Row) -> UploadSession:
             receipt=None if receipt_path is None else Receipt(receipt_path),
             kind=Kind(kind),
             parts=tuple(json.loads(parts)),
+            rate=rate,
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise CatalogFailed from error

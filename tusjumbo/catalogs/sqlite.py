@@ -16,13 +16,16 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from tusjumbo.catalogs import rows
 from tusjumbo.catalogs.commits import Commits
 from tusjumbo.catalogs.database import Line, meaning
+from tusjumbo.catalogs.rows import Row
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.hop import Hop
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
+from tusjumbo.sessions.statistics import Statistics
 from tusjumbo.settings import Durability
 
 _READERS = 2
@@ -30,7 +33,7 @@ _WRITERS = 16
 """How many calls may wait in threads: readers take turns, writers share a transaction."""
 
 _SELECT = """SELECT id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size,
-    expires_at, receipt_path, kind, parts FROM sessions """
+    expires_at, receipt_path, kind, parts, rate FROM sessions """
 _LOAD = _SELECT + "WHERE id = ?"
 _LISTING = _SELECT + "WHERE id > ? ORDER BY id LIMIT ?"
 _LISTING_OF_PHASE = _SELECT + "WHERE phase = ? AND id > ? ORDER BY id LIMIT ?"
@@ -40,14 +43,25 @@ _AWAITING = (
     _SELECT + "WHERE id IN (SELECT upload_id FROM awaited WHERE part_id = ?) ORDER BY id"  # noqa: S608 - constants
 )
 _INSERT = """INSERT INTO sessions (id, created_at, updated_at, length, ranges, phase, metadata,
-    echo, chunk_size, expires_at, receipt_path, kind, parts, due_at)
+    echo, chunk_size, expires_at, receipt_path, kind, parts, rate, due_at)
     VALUES (:id, :created_at, :updated_at, :length, :ranges, :phase, :metadata,
-    :echo, :chunk_size, :expires_at, :receipt_path, :kind, :parts, :due_at)"""
+    :echo, :chunk_size, :expires_at, :receipt_path, :kind, :parts, :rate, :due_at)"""
 _UPDATE = """UPDATE sessions SET created_at = :created_at, updated_at = :updated_at,
     length = :length, ranges = :ranges, phase = :phase, metadata = :metadata, echo = :echo,
     chunk_size = :chunk_size, expires_at = :expires_at, receipt_path = :receipt_path,
-    kind = :kind, parts = :parts, due_at = :due_at WHERE id = :id"""
+    kind = :kind, parts = :parts, rate = :rate, due_at = :due_at WHERE id = :id"""
 _DELETE = "DELETE FROM sessions WHERE id = ?"
+_RECORD = "REPLACE INTO chunks (upload_id, number, sha256, recorded_at) VALUES (?, ?, ?, ?)"
+_DIGESTS = """SELECT number, sha256, recorded_at FROM chunks
+    WHERE upload_id = ? AND number >= ? AND number < ? ORDER BY number"""
+_OPEN = "SELECT COUNT(*), TOTAL(length) FROM sessions WHERE phase = 'open'"
+_TALLIES = """SELECT TOTAL(started), TOTAL(finished), TOTAL(bytes), TOTAL(seconds) FROM tallies
+    WHERE quarter >= ?"""
+
+_QUARTER = 900
+"""Seconds in a row of the tallies."""
+_BEYOND = 2**63 - 1
+"""A number that no chunk has."""
 
 
 class SqliteCatalog:
@@ -70,9 +84,39 @@ class SqliteCatalog:
         return found[0]
 
     async def update(
-        self, upload_id: str, change: Callable[[UploadSession], UploadSession]
+        self,
+        upload_id: str,
+        change: Callable[[UploadSession], UploadSession],
+        *,
+        digests: Sequence[ChunkDigest] = (),
     ) -> UploadSession:
-        return await self._writing(self._writer.carry_out, partial(_update, upload_id, change))
+        work = partial(_update, upload_id, change, digests)
+        return await self._writing(self._writer.carry_out, work)
+
+    async def digests(
+        self, upload_id: str, start: int = 0, stop: int | None = None
+    ) -> Mapping[int, ChunkDigest]:
+        end = _BEYOND if stop is None else stop
+        found = await self._reading(self._rows, _DIGESTS, upload_id, start, end)
+        return {number: ChunkDigest(number, sha256, at) for number, sha256, at in found}
+
+    async def statistics(self, today: float, week: float) -> Statistics:
+        ((active, active_bytes),) = await self._reading(self._rows, _OPEN)
+        ((started_today, finished_today, _, _),) = await self._tallied(today)
+        ((started, finished, size, seconds),) = await self._tallied(week)
+        return Statistics(
+            active=active,
+            active_bytes=int(active_bytes),
+            started_today=int(started_today),
+            started_this_week=int(started),
+            finished_today=int(finished_today),
+            finished_this_week=int(finished),
+            bytes_this_week=int(size),
+            seconds_this_week=seconds,
+        )
+
+    async def _tallied(self, since: float) -> list[tuple[Any, ...]]:
+        return await self._reading(self._rows, _TALLIES, since // _QUARTER)
 
     async def delete(self, upload_id: str) -> bool:
         return await self._writing(self._writer.carry_out, partial(_delete, upload_id))
@@ -100,12 +144,14 @@ class SqliteCatalog:
     # --- in a thread ---
 
     def _read(self, query: str, *parameters: str | float) -> list[UploadSession]:
+        return [rows.decode(cast(Row, row)) for row in self._rows(query, *parameters)]
+
+    def _rows(self, query: str, *parameters: str | float) -> list[tuple[Any, ...]]:
         try:
             with self._reader.lock, self._reader.connection() as connection:
-                found = connection.execute(query, parameters).fetchall()
+                return connection.execute(query, parameters).fetchall()
         except Exception as error:
             raise meaning(error) from error
-        return [rows.decode(row) for row in found]
 
     def _close(self) -> None:
         for line in (self._reader, self._writer):
@@ -125,6 +171,7 @@ def _create(session: UploadSession, connection: sqlite3.Connection) -> None:
 def _update(
     upload_id: str,
     change: Callable[[UploadSession], UploadSession],
+    digests: Sequence[ChunkDigest],
     connection: sqlite3.Connection,
 ) -> UploadSession:
     row = connection.execute(_LOAD, (upload_id,)).fetchone()
@@ -136,6 +183,9 @@ def _update(
         raise ValueError(f"a change of upload {upload_id} came to upload {after.id}")
     if after != before:
         connection.execute(_UPDATE, rows.encode(after))
+    for digest in digests:
+        record = (upload_id, digest.number, digest.sha256, digest.recorded_at)
+        connection.execute(_RECORD, record)
     return after
 
 

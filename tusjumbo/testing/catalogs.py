@@ -24,6 +24,7 @@ from tusjumbo.ports import Catalog
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
 from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.testing.records import RecordsContract
 
 PATIENT = 30.0
 """Seconds; only a broken catalog makes a test wait for so long."""
@@ -55,6 +56,7 @@ SESSIONS = {
     "pending": replace(NEW, kind=Kind.FINAL, parts=("b", "a", "b"), expires_at=3.5),
     "joined": replace(NEW, length=0, kind=Kind.FINAL, parts=("b",), phase=Phase.SEALED),
     "other chunks": replace(NEW, id="A-b_c" + "0" * 120, chunk_size=1),
+    "rate": replace(NEW, rate=1e9 / 7),
 }
 
 
@@ -83,7 +85,7 @@ class Watched:
 
 
 @pytest.mark.anyio
-class CatalogContract(ABC):
+class CatalogContract(RecordsContract, ABC):
     @abstractmethod
     def plant(self, session: UploadSession) -> None:
         """Record a session without the catalog. Its id is free."""
