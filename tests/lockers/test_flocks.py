@@ -70,6 +70,8 @@ def test_numbers_are_those_of_this_system() -> None:
         (0, 1, True),
         (7, 7, False),
         (0, 2**62, True),
+        (1, 1001, True),
+        (7, 7 + 2**32, True),
         (2**62, 2**62, False),
         (2**62 - 1, 2**62, True),
         (None, 0, False),
@@ -89,6 +91,11 @@ def test_parts_among_processes(
     assert second.lock(YOU, part(other))
     second.unlock(YOU)
     assert not path.exists()
+
+
+def test_no_lane_is_the_door() -> None:
+    assert WHOLE.covers(DOOR)
+    assert not any(part(lane).overlaps(DOOR) for lane in (0, 1, 2**62))
 
 
 def test_without_ranges_processes_take_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,8 +244,10 @@ class _Claim:
         return self._turn.lock(self, part(self._entry.lane), behind=DOOR)
 
     def _ask(self) -> bool:
-        bell = self._open()
-        bells.ring_others(bell.directory, bell.name, self._entry.lease.upload_id, self._entry.lane)
+        bell, upload_id, lane = self._open(), self._entry.lease.upload_id, self._entry.lane
+        # Who cannot be asked holds none the less, and is waited for.
+        with suppress(OSError):
+            bells.ring_others(bell.directory, bell.name, upload_id, lane)
         return False
 
 

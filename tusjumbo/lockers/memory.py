@@ -69,15 +69,12 @@ class _Queue:
         else:
             return []  # its loop was over, and it was passed by
         admitted: list[_Place] = []
-        before: set[int | None] = set()
         for waiter, lane in self.waiters.items():
-            if in_the_way(lane, self.holders) or in_the_way(lane, before):
-                before.add(lane)
-                if lane is None:
-                    break
-            else:
+            if not in_the_way(lane, self.holders):
                 self.holders[lane] = waiter
                 admitted.append(waiter)
+            elif lane is None:
+                break  # all behind it wait for it; behind a lane, whoever keeps that lane from it
         for waiter in admitted:
             del self.waiters[waiter]
         return admitted
