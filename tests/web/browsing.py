@@ -71,7 +71,7 @@ class Browser:
 
         `on_silence` is called when the app waits for more than there is.
         """
-        lines = [*self.headers.items(), *_pairs(headers)]
+        lines = [*self.headers.items(), *pairs(headers)]
         if isinstance(body, bytes):
             lines.append(("content-length", str(len(body))))
         elif body is not None and "content-length" not in {name.lower() for name, _ in lines}:
@@ -125,17 +125,17 @@ class Browser:
     ) -> Answer:
         size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
         kind = {} if body is None else {"Content-Type": OFFSET_STREAM}
-        lines = [*T.items(), *size.items(), *kind.items(), *_pairs(headers)]
+        lines = [*T.items(), *size.items(), *kind.items(), *pairs(headers)]
         return await self.ask("POST", "/", lines, body)
 
     async def head(self, path: str, headers: Lines = ()) -> Answer:
-        return await self.ask("HEAD", path, [*T.items(), *_pairs(headers)])
+        return await self.ask("HEAD", path, [*T.items(), *pairs(headers)])
 
     async def patch(
         self, path: str, at: int, body: bytes | list[Message], headers: Lines = (), **more: Any
     ) -> Answer:
         own = {**T, "Upload-Offset": str(at), "Content-Type": OFFSET_STREAM}
-        return await self.ask("PATCH", path, [*own.items(), *_pairs(headers)], body, **more)
+        return await self.ask("PATCH", path, [*own.items(), *pairs(headers)], body, **more)
 
     async def delete(self, path: str) -> Answer:
         return await self.ask("DELETE", path, T)
@@ -150,7 +150,7 @@ class Browser:
         return created.location
 
 
-def _pairs(lines: Lines) -> Iterable[tuple[str, str]]:
+def pairs(lines: Lines) -> Iterable[tuple[str, str]]:
     return lines.items() if isinstance(lines, Mapping) else lines
 
 
