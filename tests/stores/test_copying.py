@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tusjumbo.errors import StorageFailed, StorageFull
 from tusjumbo.settings import Durability
-from tusjumbo.stores import copying, local
+from tusjumbo.stores import copying, writing
 from tusjumbo.stores.local import LocalStore
 from tusjumbo.testing.stores import DATA, full, opened, put
 
@@ -245,7 +245,7 @@ async def test_the_disk_begins_with_large_pieces_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
 ) -> None:
     store = LocalStore(tmp_path, durability)
-    monkeypatch.setattr(local, "_WRITE_BEHIND", 1000)
+    monkeypatch.setattr(writing, "_WRITE_BEHIND", 1000)
     advised: list[tuple[int, int]] = []
 
     def advise(_: int, at: int, count: int, advice: int) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -19,10 +20,11 @@ from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.sessions.session import Receipt, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.stores.local import LocalStore
-from tusjumbo.testing.stores import DATA, StoreContract, done, opened, put, read, sealed
+from tusjumbo.testing.keeping import KeepingContract
+from tusjumbo.testing.stores import DATA, done, opened, put, read, sealed
 
 
-class TestLocalStore(StoreContract):
+class TestLocalStore(KeepingContract):
     root: Path
 
     @pytest.fixture(autouse=True)
@@ -85,6 +87,9 @@ async def test_nothing_is_made_before_it_is_needed(store: LocalStore, root: Path
         await writer.sync()
     await store.strays(1e12)
     await store.abandon(opened())
+    await store.recover(opened())
+    with pytest.raises(StorageLost):
+        await store.recover(opened("a", (0, 1)))
     await store.remove(opened())
     await store.remove(sealed(DATA))
     await store.settle(sealed(DATA))
@@ -145,7 +150,11 @@ async def test_no_file_is_left_open(store: LocalStore, root: Path) -> None:
     with pytest.raises(StorageLost):
         await store.publish(sealed(DATA, "c"))
     await store.strays(1e12)
+    for start, stop in ((0, 1), (0, 2)):
+        with suppress(StorageLost):
+            await store.examine(opened("c", (0, 2)), start, stop, hashlib.sha256())
     await store.abandon(opened("c"))
+    await store.recover(opened("c"))
     await store.remove(opened("c"))
     assert left_open(root) == []
 
@@ -221,6 +230,9 @@ async def test_a_file_system_without_hard_links(
         assert receipt == Receipt("completed/x-0123456789.csv")
         assert await store.publish(session) == receipt
         assert tree(root) == {"completed/x-0123456789.csv": data}
+        hasher = hashlib.sha256()
+        await store.examine(session, 0, len(data), hasher)
+        assert hasher.digest() == hashlib.sha256(data).digest()
         finished = done(session, receipt)
         await store.settle(finished)
         assert await read(await store.locate(finished)) == data
@@ -267,6 +279,10 @@ async def test_links_are_not_followed(store: LocalStore, root: Path, tmp_path: P
             await put(store, session, {10: b"?"})
     with pytest.raises(StorageFailed):
         await store.publish(sealed(DATA))
+    with pytest.raises(StorageFailed):
+        await store.examine(opened("a", (0, 10)), 0, 10, hashlib.sha256())
+    with pytest.raises(StorageLost):
+        await store.recover(opened("a", (0, 10)))
     assert await store.strays(1e12) == []
     await store.remove(opened("a"))
     assert outside.read_bytes() == DATA + b"!"
@@ -301,6 +317,9 @@ async def test_a_finished_file_is_whole_or_lost(store: LocalStore, root: Path) -
     (root / "elsewhere").write_bytes(DATA)
     path.symlink_to(root / "elsewhere")
     assert await read(await store.locate(finished)) == DATA
+    hasher = hashlib.sha256()
+    await store.examine(finished, 0, len(DATA), hasher)
+    assert hasher.digest() == hashlib.sha256(DATA).digest()
 
 
 async def test_strays_are_files_that_could_be_ours(store: LocalStore, root: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.stores.test_local import tree
+from tusjumbo.digests import Data
 from tusjumbo.errors import StorageFailed, StorageFull
+from tusjumbo.sessions.session import Phase, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.stores.local import LocalStore
 from tusjumbo.testing.stores import DATA, done, opened, put, read, sealed
@@ -75,6 +78,10 @@ async def publish(store: LocalStore) -> None:
     assert await read(await store.locate(done(SESSION, receipt))) == DATA
 
 
+async def recover(store: LocalStore) -> None:
+    await store.recover(replace(opened("a", (0, len(DATA))), phase=Phase.ABANDONED))
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -102,6 +109,9 @@ async def publish(store: LocalStore) -> None:
         (lambda store: store.abandon(SESSION), "mkdir"),
         (lambda store: store.abandon(SESSION), "rename"),
         (lambda store: store.abandon(SESSION), "fsync"),
+        (recover, "mkdir"),
+        (recover, "rename"),
+        (recover, "fsync"),
         (lambda store: store.remove(SESSION), "unlink"),
         (lambda store: store.remove(SESSION), "fsync"),
     ],
@@ -118,6 +128,9 @@ async def test_errors_are_said_and_survived(
     store = LocalStore(root, Durability.COMMIT)
     if deed is not write:
         await put(store, opened(), {0: DATA + b"left behind"})
+    if deed is recover:
+        await store.abandon(opened())
+        (root / "sessions").rmdir()
     hit = []
 
     def fail(name: str) -> Exception | None:
@@ -309,6 +322,12 @@ async def test_what_is_synced_and_when(root: Path, system: System) -> None:
     assert calls()[-3:] == ["rename sessions/b", "fsync abandoned", "fsync sessions"]
     await store.abandon(opened("b"))
     assert calls() == ["fsync abandoned", "fsync sessions"]
+    await store.recover(opened("b"))
+    assert calls()[-3:] == ["rename abandoned/b", "fsync sessions", "fsync abandoned"]
+    await store.recover(opened("b"))
+    assert calls() == ["fsync sessions", "fsync abandoned"]
+    await store.abandon(opened("b"))
+    calls()
     await store.remove(opened("b"))
     assert calls() == ["unlink sessions/b", "unlink abandoned/b", "fsync abandoned"]
 
@@ -322,6 +341,7 @@ async def test_nothing_is_synced_if_it_need_not_survive_the_machine(
     receipt = await store.publish(SESSION)
     await store.settle(done(SESSION, receipt))
     await store.abandon(opened("b"))
+    await store.recover(opened("b"))
     await store.remove(opened("b"))
     await store.remove(done(SESSION, receipt))
     assert not [call for call in system.calls if "sync" in call]
@@ -442,3 +462,62 @@ async def test_a_crash_anywhere_in_abandoning(
         if not crashed:
             break
     assert calls > 1
+
+
+@pytest.mark.parametrize("after", ["recovered again", "put aside again", "removed"])
+async def test_a_crash_anywhere_in_recovering(
+    root: Path, system: System, durability: Durability, after: str
+) -> None:
+    session = opened("a", (0, len(DATA)))
+    for calls in range(20):
+        store = LocalStore(root, durability)
+        await put(store, opened(), {0: DATA})
+        await store.abandon(session)
+        crashed = await crashing(system, calls, partial(store.recover, session))
+        assert list(tree(root).values()) == [DATA]
+        assert (await examined(store, session)) == DATA
+        if after == "recovered again":
+            await store.recover(session)
+            assert tree(root) == {"sessions/a": DATA}
+        elif after == "put aside again":
+            await store.abandon(session)
+            assert tree(root) == {"abandoned/a": DATA}
+        await store.remove(session)
+        assert tree(root) == {}
+        if not crashed:
+            break
+    assert calls > 0
+
+
+async def examined(store: LocalStore, session: UploadSession) -> bytes:
+    """Every committed byte, as the store feeds them to a hasher."""
+    fed = bytearray()
+
+    class Collector:
+        def update(self, data: Data) -> None:
+            fed.extend(data)
+
+        def digest(self) -> bytes:
+            return bytes(fed)
+
+    await store.examine(session, 0, session.ranges.stop, Collector())
+    return bytes(fed)
+
+
+async def test_a_file_that_shrinks_while_it_is_examined(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened("a", (0, len(DATA)))
+    await put(store, opened(), {0: DATA})
+    monkeypatch.setattr(os, "preadv", lambda *_: 0)
+    with pytest.raises(StorageFailed):
+        await examined(store, session)
+
+
+async def test_short_reads_of_what_is_kept_are_continued(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, to, at: preadv(file, [to[0][:7]], at))
+    await put(store, opened(), {0: DATA})
+    assert await examined(store, opened("a", (0, len(DATA)))) == DATA

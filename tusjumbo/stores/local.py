@@ -16,37 +16,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeVar
 
 import anyio
 
 from tusjumbo import directories
 from tusjumbo.digests import Hasher
-from tusjumbo.errors import StorageFailed, StorageFull, StorageLost
+from tusjumbo.errors import StorageLost
 from tusjumbo.hop import Hop
 from tusjumbo.ports import Writer
 from tusjumbo.sessions import ids
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
-from tusjumbo.stores import copying, names
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from tusjumbo.stores import files, names
+from tusjumbo.stores.writing import LocalWriter
 
 _THREADS = 8
 _COPIERS = 2
 """Threads that join uploads: enough for one disk, and bodies never wait for them."""
-
-_READ = 256 * 1024
-"""Bytes at a time when a file is read back: they stay in the processor's cache."""
-
-_WRITE_BEHIND = 8 * 1024 * 1024
-"""Bytes of a piece, from which on the disk is told at once to begin with it."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _NO_HARD_LINKS = {
     errno.EPERM,  # link(2): "The filesystem does not support the creation of hard links."
@@ -83,22 +72,28 @@ class LocalStore:
                 await writer.aclose()
 
     async def publish(self, session: UploadSession) -> Receipt:
-        return await self._hop(_told, self._publish, session)
+        return await self._hop(files.told, self._publish, session)
 
     async def settle(self, session: UploadSession) -> None:
-        await self._hop(_told, _unlink, self._sessions / session.id)
+        await self._hop(files.told, files.unlink, self._sessions / session.id)
 
     async def abandon(self, session: UploadSession) -> None:
-        await self._hop(_told, self._abandon, session.id)
+        await self._hop(files.told, self._abandon, session.id)
+
+    async def recover(self, session: UploadSession) -> None:
+        await self._hop(files.told, self._recover, session)
+
+    async def examine(self, session: UploadSession, start: int, stop: int, hasher: Hasher) -> None:
+        await self._hop(files.told, self._examine, session, start, stop, hasher)
 
     async def remove(self, session: UploadSession) -> None:
-        await self._hop(_told, self._remove, session)
+        await self._hop(files.told, self._remove, session)
 
     async def locate(self, session: UploadSession) -> Path:
-        return await self._hop(_told, self._locate, session)
+        return await self._hop(files.told, self._locate, session)
 
     async def strays(self, before: float) -> Sequence[str]:
-        return await self._hop(_told, self._strays, before)
+        return await self._hop(files.told, self._strays, before)
 
     # --- in a thread ---
 
@@ -119,7 +114,9 @@ class LocalStore:
     def _trim(self, source: Path, session: UploadSession) -> None:
         """Make the file exactly as long as the upload, and durable. An empty one may be new."""
         length = session.length or 0
-        file = _open(source, os.O_WRONLY if length else os.O_WRONLY | os.O_CREAT, self._durability)
+        file = files.opened(
+            source, os.O_WRONLY if length else os.O_WRONLY | os.O_CREAT, self._durability
+        )
         try:
             size = os.fstat(file).st_size
             if size < length:
@@ -156,7 +153,7 @@ class LocalStore:
         known = os.lstat(source)
         if known.st_nlink == 1:
             return None
-        for entry, found in _files(self._completed):
+        for entry, found in files.regular(self._completed):
             if os.path.samestat(known, found):
                 return entry.name
         return None
@@ -164,7 +161,7 @@ class LocalStore:
     def _renamed(self, session: UploadSession) -> str | None:
         """Likewise, where there are no hard links: then the file has left `sessions`."""
         name = names.unique(names.sanitised(session.filename, session.id), session.id)
-        return name if _is_file(self._completed / name, session.length) else None
+        return name if files.is_file(self._completed / name, session.length) else None
 
     def _abandon(self, upload_id: str) -> None:
         source = self._sessions / upload_id
@@ -178,13 +175,57 @@ class LocalStore:
         directories.sync(self._abandoned, self._durability)
         directories.sync(self._sessions, self._durability)
 
+    def _recover(self, session: UploadSession) -> None:
+        source = self._abandoned / session.id
+        target = self._sessions / session.id
+        # What is long enough is what was put back before a crash. Anything shorter is nobody's.
+        if not _holds(target, session):
+            if not _holds(source, session):
+                if session.ranges.stop:
+                    raise StorageLost(session.id)
+                return
+            directories.make(self._sessions, self._durability)
+            os.rename(source, target)
+        # Also when it was there already: the crash may have come before this.
+        directories.sync(self._sessions, self._durability)
+        with suppress(FileNotFoundError):
+            directories.sync(self._abandoned, self._durability)
+
+    def _examine(self, session: UploadSession, start: int, stop: int, hasher: Hasher) -> None:
+        try:
+            file = self._found(session)
+        except FileNotFoundError:
+            raise StorageLost(session.id) from None
+        try:
+            if os.fstat(file).st_size < stop:
+                raise StorageLost(session.id)
+            files.feed(file, start, stop, hasher)
+        finally:
+            os.close(file)
+
+    def _found(self, session: UploadSession) -> int:
+        """The number of the file that has the bytes now.
+
+        :raises FileNotFoundError: nowhere
+        """
+        if session.receipt is not None:
+            # An operator may have moved it to another disk, with a link in its place.
+            return os.open(self._locate(session), os.O_RDONLY | os.O_CLOEXEC)
+        for directory in (self._sessions, self._abandoned):
+            with suppress(FileNotFoundError):
+                return files.opened(directory / session.id, os.O_RDONLY, self._durability)
+        finished = self._finished(session)
+        if finished is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.id)
+        return files.opened(finished, os.O_RDONLY, self._durability)
+
     def _remove(self, session: UploadSession) -> None:
         if finished := self._finished(session):
-            _unlink(finished)
+            files.unlink(finished)
             with suppress(FileNotFoundError):
                 directories.sync(self._completed, self._durability)
         for directory in (self._sessions, self._abandoned):
-            if _unlink(directory / session.id):
+            if files.unlink(directory / session.id):
                 directories.sync(directory, self._durability)
 
     def _finished(self, session: UploadSession) -> Path | None:
@@ -201,219 +242,22 @@ class LocalStore:
 
     def _locate(self, session: UploadSession) -> Path:
         path = self._finished(session)
-        if session.receipt is None or path is None or not _is_file(path, session.length):
+        if session.receipt is None or path is None or not files.is_file(path, session.length):
             raise StorageLost(session.id)
         return path
 
     def _strays(self, before: float) -> list[str]:
         return [
             entry.name
-            for entry, found in _files(self._sessions)
+            for entry, found in files.regular(self._sessions)
             if found.st_mtime < before and ids.is_valid(entry.name)
         ]
 
 
-class LocalWriter:
-    """See `tusjumbo.ports.Writer`. The file is opened, and if need be made, by the first write."""
-
-    def __init__(
-        self,
-        path: Path,
-        session: UploadSession,
-        durability: Durability,
-        hop: Hop,
-        copying: Hop,
-    ) -> None:
-        self._path = path
-        self._session = session
-        self._durability = durability
-        self._hop = hop
-        self._copying = copying
-        self._file: int | None = None
-        self._closed = False
-        # Whoever commits the first range has made sure that the file is listed. Until then it may
-        # have been made by a request that committed nothing.
-        self._listed = bool(session.ranges.runs)
-
-    async def check(self) -> None:
-        """:raises StorageLost: committed bytes are not there"""
-        if self._session.ranges.runs:
-            await self._hop(_told, self._opened)
-
-    async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
-        await self._hop(_told, self._write, at, data, hasher)
-
-    async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
-        await self._copying(_told, self._copy, self._path.with_name(part.id), start, stop, at)
-
-    async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
-        await self._hop(_told, self._read_back, start, stop, hasher)
-
-    async def sync(self) -> None:
-        if self._durability is Durability.COMMIT and self._file is not None:
-            await self._hop(_told, self._sync)
-        elif self._closed:
-            raise StorageFailed
-
-    async def aclose(self) -> None:
-        """Give back the file."""
-        if self._file is not None:
-            await self._hop(self._close)
-
-    # --- in a thread ---
-
-    def _opened(self) -> int:
-        if self._closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        if self._file is None:
-            stop = self._session.ranges.stop
-            try:
-                self._file = _open(
-                    self._path, os.O_WRONLY if stop else os.O_WRONLY | os.O_CREAT, self._durability
-                )
-            except FileNotFoundError:
-                raise StorageLost(self._session.id) from None
-            if os.fstat(self._file).st_size < stop:
-                raise StorageLost(self._session.id)
-        return self._file
-
-    def _write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
-        file = self._opened()
-        if hasher is not None:
-            hasher.update(data)
-        with self._cutting(file, at, at + len(data)):
-            _write_all(file, data, at)
-
-    def _copy(self, source: Path, start: int, stop: int, at: int) -> None:
-        file = self._opened()
-        try:
-            part = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            raise StorageLost(source.name) from None
-        try:
-            if os.fstat(part).st_size < stop:
-                raise StorageLost(source.name)
-            with self._cutting(file, at, at + stop - start):
-                copying.copy(part, start, stop, file, at)
-            if self._durability is Durability.COMMIT and stop - start >= _WRITE_BEHIND:
-                copying.begin_writing(file, at, stop - start)
-        finally:
-            os.close(part)
-
-    @contextmanager
-    def _cutting(self, file: int, start: int, stop: int) -> Iterator[None]:
-        """If `[start, stop)` cannot be written whole, give back what was taken for it."""
-        try:
-            yield
-        except OSError:
-            # On a full disk these bytes, which will not be recorded, take the room that the
-            # catalog needs to record the ones before them. What lies beyond them is not ours.
-            if start >= self._session.ranges.stop:
-                with suppress(OSError):
-                    if os.fstat(file).st_size <= stop:
-                        os.ftruncate(file, start)
-            raise
-
-    def _read_back(self, start: int, stop: int, hasher: Hasher) -> None:
-        # Whoever took the file took bytes that were never committed. If it was more than these, the
-        # next writer finds out.
-        file = _open(self._path, os.O_RDONLY, self._durability)
-        try:
-            buffer = memoryview(bytearray(min(_READ, stop - start)))
-            while start < stop:
-                count = os.preadv(file, [buffer[: stop - start]], start)
-                if not count:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO))
-                hasher.update(buffer[:count])
-                start += count
-        finally:
-            os.close(file)
-
-    def _sync(self) -> None:
-        try:
-            _sync_data(self._opened())
-            if not self._listed:
-                directories.sync(self._path.parent, self._durability)
-                self._listed = True
-        except OSError:
-            # fsync(2): after an error the pages may be marked clean, and the next call would
-            # return 0 for bytes that are lost. So there is no next call.
-            self._close()
-            raise
-
-    def _close(self) -> None:
-        self._closed = True
-        if self._file is not None:
-            file, self._file = self._file, None
-            # What may fail here, on a network file system, is writing what was not synced.
-            with suppress(OSError):
-                os.close(file)
-
-
-def _told(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns; its errors in the words of the port."""
+def _holds(path: Path, session: UploadSession) -> bool:
+    """Whether the file is there, and long enough for what is committed."""
     try:
-        return work(*args, **kwargs)
-    except OSError as error:
-        raise (StorageFull() if error.errno in _FULL else StorageFailed()) from error
-
-
-def _open(path: Path, flags: int, durability: Durability) -> int:
-    """The file's number; with O_CREAT also its directory is made."""
-    flags |= os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        if not flags & os.O_CREAT:
-            raise
-    directories.make(path.parent, durability)
-    return os.open(path, flags, 0o666)
-
-
-def _write_all(file: int, data: memoryview, at: int) -> None:
-    while data:
-        written = os.pwrite(file, data, at)
-        if not written:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        data = data[written:]
-        at += written
-
-
-def _sync_data(file: int) -> None:
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(file)
-    else:
-        os.fsync(file)
-
-
-def _unlink(path: Path) -> bool:
-    """Remove the file. False if there is none."""
-    try:
-        os.unlink(path)
+        found = os.lstat(path)
     except FileNotFoundError:
         return False
-    return True
-
-
-def _is_file(path: Path, length: int | None) -> bool:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == length
-
-
-def _files(directory: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """The regular files in a directory, which may be missing, as they are now."""
-    try:
-        entries = os.scandir(directory)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(found.st_mode):
-                yield entry, found
+    return stat.S_ISREG(found.st_mode) and found.st_size >= session.ranges.stop

@@ -1,8 +1,9 @@
-"""StoreContract: what every store promises, as tests.
+"""StoreContract: what every store promises of bytes on their way, as tests.
 
-Subclass it, give it the fixture `store` (empty), and say how bytes get into the store and out of it
-behind its back: `plant`, `unfinished`, `abandoned` and `lose`. They run in a worker thread.
-Finished files are read where `locate` says they are.
+Subclass `tusjumbo.testing.keeping.KeepingContract`, which goes on from here. Give it the fixture
+`store` (empty), and say how bytes get into the store and out of it behind its back: `plant`,
+`unfinished`, `abandoned` and `lose`. They run in a worker thread. Finished files are read where
+`locate` says they are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""Files: the calls that the local store is made of, each doing all of what it was asked.
+
+Blocking: for threads. A short write is continued, a missing file is an answer where it may be
+missing, and no file is opened through a link that somebody else has put there. Knows no uploads,
+and raises `OSError` only; `told` says it in the words of the ports.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from tusjumbo import directories
+from tusjumbo.digests import Hasher
+from tusjumbo.errors import StorageFailed, StorageFull
+from tusjumbo.settings import Durability
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READ = 256 * 1024
+"""Bytes at a time when a file is read back: they stay in the processor's cache."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def told(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` returns; its errors in the words of the port."""
+    try:
+        return work(*args, **kwargs)
+    except OSError as error:
+        raise (StorageFull() if error.errno in _FULL else StorageFailed()) from error
+
+
+def opened(path: Path, flags: int, durability: Durability) -> int:
+    """The file's number; with O_CREAT also its directory is made."""
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    directories.make(path.parent, durability)
+    return os.open(path, flags, 0o666)
+
+
+def write_all(file: int, data: memoryview, at: int) -> None:
+    while data:
+        written = os.pwrite(file, data, at)
+        if not written:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        data = data[written:]
+        at += written
+
+
+def feed(file: int, start: int, stop: int, hasher: Hasher) -> None:
+    """Read bytes `[start, stop)` into `hasher`.
+
+    :raises OSError: EIO if the file is shorter
+    """
+    buffer = memoryview(bytearray(min(_READ, stop - start)))
+    while start < stop:
+        count = os.preadv(file, [buffer[: stop - start]], start)
+        if not count:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        hasher.update(buffer[:count])
+        start += count
+
+
+def sync_data(file: int) -> None:
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(file)
+    else:
+        os.fsync(file)
+
+
+def unlink(path: Path) -> bool:
+    """Remove the file. False if there is none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_file(path: Path, length: int | None) -> bool:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == length
+
+
+def regular(directory: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """The regular files in a directory, which may be missing, as they are now."""
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield entry, found
