@@ -48,9 +48,10 @@ GOOD = b"PNG-" + b"." * 12
 
 @dataclass
 class NoPrograms:
-    """Sees 8 bytes at most, knows by 4, and takes nothing that begins or is called `MZ`."""
+    """Takes nothing that begins or is called `MZ`."""
 
     head: int = 8
+    knows_by: int = 4
     seen: list[tuple[bytes, bool]] = field(default_factory=list)
 
     def claim(self, session: UploadSession) -> None:
@@ -61,7 +62,7 @@ class NoPrograms:
         await anyio.lowlevel.checkpoint()
         assert len(head) <= self.head
         self.seen.append((head, is_whole))
-        if len(head) < 4 and not is_whole:
+        if len(head) < self.knows_by and not is_whole:
             return Verdict.NEEDS_MORE
         if head.startswith(b"MZ"):
             raise MediaTypeRefused("", "program", ())
@@ -166,19 +167,13 @@ async def test_byte_by_byte_in_requests_of_their_own() -> None:
 
 async def test_byte_by_byte_in_one_request_it_is_looked_at_when_there_is_twice_as_much() -> None:
     bench, inspection = guarded()
-    inspection.head = 1000
+    inspection.head = inspection.knows_by = 1000
     upload_id = await bench.create(100)
     steps = [step for _ in range(3) for step in (b"P", 0.01)]
     await bench.append(upload_id, 0, *steps)
     # The last one at the commit: nothing is committed that was not looked at.
     assert inspection.seen == [(b"P" * count, False) for count in (1, 2, 3)]
     inspection.seen.clear()
-
-    async def forgets(session: UploadSession, head: bytes, *, is_whole: bool) -> Verdict:
-        inspection.seen.append((head, is_whole))
-        return Verdict.NEEDS_MORE
-
-    inspection.judge = forgets  # type: ignore[method-assign]
     steps = [step for _ in range(60) for step in (b"P", 0.01)]
     await bench.append(upload_id, 3, *steps)
     lengths = [len(head) for head, _ in inspection.seen]
@@ -195,6 +190,17 @@ async def test_nothing_is_committed_that_was_not_looked_at() -> None:
     await bench.append(upload_id, 0, b"M", 0.01, b"Z", 0.01, b"-")
     assert inspection.seen[-1] == (b"MZ-", False)
     assert bench.catalog.commits == [3]
+
+
+async def test_all_that_can_be_looked_at_need_not_be_twice_as_much() -> None:
+    bench, inspection = guarded()
+    inspection.knows_by = 8
+    upload_id = await bench.create(100)
+    with pytest.raises(MediaTypeRefused):
+        await bench.append(upload_id, 0, BAD[:5], 0.01, BAD[5:8], FOREVER)
+    assert inspection.seen == [(BAD[:5], False), (BAD[:8], False)]
+    assert bench.store.writes == [5]
+    assert await is_gone(bench, upload_id)
 
 
 async def test_what_is_accepted_is_looked_at_no_more_until_the_end() -> None:
@@ -308,6 +314,16 @@ async def test_what_no_single_chunk_showed_is_seen_at_the_end() -> None:
     with pytest.raises(MediaTypeRefused):
         await bench.put(upload_id, 0, b"MZ")
     assert inspection.seen == [(b"MZ", False), (b"MZ----", True)]
+    assert await is_gone(bench, upload_id)
+
+
+async def test_a_chunk_of_which_the_beginning_is_in() -> None:
+    bench, inspection = chunks()
+    upload_id = await start(bench, 16, 8)
+    await bench.append(upload_id, 0, b"MZ")
+    with pytest.raises(MediaTypeRefused):
+        await bench.put(upload_id, 0, BAD[:8])
+    assert inspection.seen == [(b"MZ", False), (BAD[:8], False)]
     assert await is_gone(bench, upload_id)
 
 
@@ -491,7 +507,45 @@ async def test_a_cancelled_request_still_removes_it() -> None:
         scope.cancel()
         with pytest.raises(MediaTypeRefused):
             await bench.uploads.finish(session)
-    assert (bench.catalog.sessions, bench.store.files) == ({}, {})
+    assert await is_gone(bench, upload_id)
+
+
+async def test_a_request_that_is_cancelled_while_it_removes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, _ = guarded()
+    upload_id = await bench.create(100)
+    delete = bench.catalog.delete
+    with anyio.CancelScope() as scope:
+
+        async def cancelling(upload_id: str) -> bool:
+            scope.cancel()
+            return await delete(upload_id)
+
+        monkeypatch.setattr(bench.catalog, "delete", cancelling)
+        with pytest.raises(MediaTypeRefused):
+            await bench.append(upload_id, 0, BAD)
+    assert scope.cancel_called
+    assert await is_gone(bench, upload_id)
+
+
+async def test_a_body_that_is_cancelled_before_anybody_knows() -> None:
+    """Nothing of it is committed, and who continues it is told."""
+    bench, _ = guarded()
+    upload_id = await bench.create(100)
+    with anyio.CancelScope() as scope:
+
+        class Cancelling(Script):
+            def readinto(self, buffer: memoryview) -> int:
+                scope.cancel()
+                return super().readinto(buffer)
+
+        await bench.append(upload_id, 0, source=Cancelling([BAD, FOREVER]))
+    assert bench.session(upload_id).offset == 0
+    assert bench.store.writes == []
+    with pytest.raises(MediaTypeRefused):
+        await bench.append(upload_id, 0, BAD)
+    assert await is_gone(bench, upload_id)
 
 
 # --- nobody looks --------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class Head:
 
         :raises MediaTypeRefused: it does
         """
-        if self._verdict is Verdict.ACCEPTED or len(self._bytes) == self._judged:
+        if len(self._bytes) == self._judged:
             return
         self._judged = len(self._bytes)
         self._verdict = await self._inspection.judge(
