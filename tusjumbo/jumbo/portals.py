@@ -6,12 +6,14 @@ child has no threads of its parent's: there the next call begins another one.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -75,9 +77,29 @@ def _end(
     closing: Callable[[], Awaitable[None]],
     stack: ExitStack,
 ) -> None:
-    if process == os.getpid():
-        with stack:
-            portal.call(closing)
+    if process != os.getpid():
+        return
+    ending = partial(_wait_for_the_end, portal, closing, stack)
+    if _is_in_a_loop():
+        # The garbage collector may come by anywhere, also in the very thread that is to end.
+        threading.Thread(target=ending, name="tusjumbo end").start()
+    else:
+        ending()
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _wait_for_the_end(
+    portal: BlockingPortal, closing: Callable[[], Awaitable[None]], stack: ExitStack
+) -> None:
+    with stack:
+        portal.call(closing)
 
 
 _portals: weakref.WeakSet[Portal] = weakref.WeakSet()
