@@ -71,7 +71,7 @@ VERSION_3 = """
             BEGIN
                 DELETE FROM chunks WHERE upload_id = OLD.id;
             END;
-    CREATE INDEX sessions_open ON sessions (length) WHERE phase = 'open';
+    CREATE INDEX sessions_sizes ON sessions (phase, length);
     CREATE TABLE tallies (
             quarter INTEGER NOT NULL PRIMARY KEY,
             started INTEGER NOT NULL DEFAULT 0,

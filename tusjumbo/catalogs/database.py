@@ -92,7 +92,7 @@ STEPS: Sequence[Sequence[str]] = (
             END""",
         # How many are open, and how large these are, is read from this alone. It changes with the
         # phase and the length of an upload, but not with every commit.
-        "CREATE INDEX sessions_open ON sessions (length) WHERE phase = 'open'",
+        "CREATE INDEX sessions_sizes ON sessions (phase, length)",
         # What was begun and finished in each quarter of an hour. It stays when uploads go, and
         # what a day or a week comes to is read from some hundred rows. Parts are no files.
         """CREATE TABLE tallies (
