@@ -1,17 +1,24 @@
-"""Giving up: OPEN -> ABANDONED before its time, when an upload can never be finished.
+"""Abandoning before its time, and the way back.
 
-A HEAD must not promise bytes that are lost, or never come: then clients would wait for ever.
+GiveUp: OPEN -> ABANDONED when an upload can never be finished. A HEAD must not promise bytes that
+are lost, or never come: then clients would wait for ever.
+
+Recovery: ABANDONED -> OPEN because somebody asks for it. Bytes first, catalog second: a crash
+between the two leaves an abandoned session, which can be recovered again, and whose bytes the sweep
+finds wherever they are. Until its bytes are removed an upload is never too late to come back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from tusjumbo.engine.observers import Observers
-from tusjumbo.ports import Catalog, Clock
-from tusjumbo.sessions import rules
-from tusjumbo.sessions.events import UploadAbandoned
-from tusjumbo.sessions.session import UploadSession
+from tusjumbo.ports import Catalog, Clock, Locker, Store
+from tusjumbo.sessions import joining, rules
+from tusjumbo.sessions.events import UploadAbandoned, UploadRecovered
+from tusjumbo.sessions.session import Kind, UploadSession
 
 
 class GiveUp:
@@ -32,3 +39,41 @@ class GiveUp:
         session = await self._catalog.update(upload_id, change)
         self._observers.tell(UploadAbandoned(session))
         return session
+
+
+@dataclass
+class Recovery:
+    catalog: Catalog
+    store: Store
+    locker: Locker
+    limits: rules.Limits
+    clock: Clock
+    observers: Observers
+    patience: float
+    part_changed: Callable[[str], None]
+
+    async def __call__(self, upload_id: str) -> UploadSession:
+        """The session, open once more and with its bytes in place.
+
+        :raises UploadNotFound: :raises NotAbandoned: :raises UploadLocked: nothing has changed
+        :raises PartUnusable: :raises UploadTooLarge: it is made of others, and cannot be any more
+        :raises StorageLost: its bytes are gone; it stays abandoned
+        """
+        async with self.locker.hold(upload_id, self.patience):
+            session = await self.catalog.load(upload_id)
+            change = partial(rules.recovered, now=self.clock(), limits=self.limits)
+            change(session)  # refuses what is not to be touched
+            if session.kind is Kind.FINAL:
+                await self._check_parts(session)
+                await self.store.remove(session)
+            else:
+                await self.store.recover(session)
+            session = await self.catalog.update(upload_id, change)
+        self.observers.tell(UploadRecovered(session))
+        for part_id in session.parts[:1]:
+            self.part_changed(part_id)  # it may be all there
+        return session
+
+    async def _check_parts(self, session: UploadSession) -> None:
+        found = await self.catalog.gather(session.parts)
+        joining.parts_of(session, found, self.clock(), self.limits)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import anyio
 
-from tusjumbo.engine.abandoning import GiveUp
+from tusjumbo.engine.abandoning import GiveUp, Recovery
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.concatenation import PATIENCE, Concatenation
 from tusjumbo.engine.finish import Finish
@@ -45,6 +45,7 @@ from tusjumbo.sessions.commands import (
     Inspect,
     Join,
     Put,
+    Recover,
     Status,
     Terminate,
     Verify,
@@ -120,6 +121,16 @@ class Uploads:
             self.limits,
             self.patience,
         )
+        self._recovery = Recovery(
+            self.catalog,
+            self.store,
+            self.locker,
+            self.limits,
+            self.clock,
+            self.observers,
+            self.patience,
+            self.concatenation.part_changed,
+        )
 
     async def execute(
         self, command: commands.Command, source: Source | None = None
@@ -146,6 +157,8 @@ class Uploads:
                 return await self._status(command)
             case Verify():
                 return await self._placing.verify(command)
+            case Recover():
+                return outcomes.Inspected(await self._recovery(command.id))
             case Terminate():
                 return await self._terminate(command)
             case Fetch():

@@ -284,15 +284,18 @@ def given_up(session: UploadSession, now: float, limits: Limits) -> UploadSessio
 
 
 def recovered(session: UploadSession, now: float, limits: Limits) -> UploadSession:
-    """The abandoned session, open once more.
+    """The session whose time was over, open once more, whether or not it was set aside already.
+
+    What is joined from others is begun anew: its bytes are copies of theirs.
 
     :raises NotAbandoned: it is something else
     """
-    if session.phase is not Phase.ABANDONED:
+    if session.phase is not Phase.ABANDONED and not has_expired(session, now):
         raise NotAbandoned(session.id, session.status)
     return replace(
         session,
         phase=Phase.OPEN,
+        ranges=RangeSet() if session.kind is Kind.FINAL else session.ranges,
         updated_at=now,
         expires_at=limits.expiry(now),
         rate=None,

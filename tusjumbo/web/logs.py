@@ -20,6 +20,7 @@ from tusjumbo.sessions.events import (
     UploadCreated,
     UploadFinished,
     UploadPurged,
+    UploadRecovered,
     UploadRefused,
     UploadTerminated,
 )
@@ -39,6 +40,7 @@ _HAPPENED = {
     UploadTerminated: "terminated",
     UploadRefused: "refused",
     UploadAbandoned: "abandoned",
+    UploadRecovered: "recovered",
     UploadPurged: "purged",
     PartRemoved: "joined and removed",
 }
