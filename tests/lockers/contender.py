@@ -17,7 +17,9 @@ from pathlib import Path
 
 import anyio
 
+from tusjumbo.lockers import flocks
 from tusjumbo.lockers.files import FileLocker
+from tusjumbo.lockers.flocks import Flock
 from tusjumbo.testing.lockers import PATIENT, given
 
 LANES, TASKS = 3, 4
@@ -162,6 +164,10 @@ async def child_of_a_holder(locker: FileLocker, upload_id: str) -> None:
 
 _ROLES = (polite, stubborn, visit, count, write, mark, fork, fork_idle)
 ROLES = {role.__name__: role for role in _ROLES}
+
+
+if os.environ.get("LOCKING") == "flock":
+    setattr(flocks, "locking", Flock)  # noqa: B010 - as on systems other than Linux
 
 
 async def main(directory: str, role: str, *rest: str) -> None:

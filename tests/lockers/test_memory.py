@@ -130,22 +130,43 @@ def test_waiters_whose_loop_is_over_are_passed_by(dead: int) -> None:
     assert came == []
 
 
-def test_a_holder_whose_loop_is_over_is_passed_by() -> None:
+@pytest.mark.parametrize("comer", [None, 1])
+@pytest.mark.parametrize("dead", [(None,), (1,), (1, 2, 3)])
+def test_holders_whose_loop_is_over_are_passed_by(
+    dead: tuple[int | None, ...], comer: int | None
+) -> None:
     locker = MemoryLocker()
 
-    async def stay() -> None:
-        async with locker.hold("a", PATIENT):
+    async def stay(lane: int | None) -> None:
+        async with locker.hold("a", PATIENT, lane=lane):
             await anyio.sleep_forever()
 
-    async def come() -> None:
-        async with locker.hold("a", PATIENT) as lease:
+    async def come(lane: int | None) -> None:
+        async with locker.hold("a", PATIENT, lane=lane) as lease:
             assert not lease.asked.given
 
-    corpse = _abandon(stay())
-    assert len(locker._queues["a"].holders) == 1
-    anyio.run(come)
+    corpses = [_abandon(stay(lane)) for lane in dead]
+    assert len(locker._queues["a"].holders) == len(dead)
+    anyio.run(come, comer)
+    anyio.run(come, None)
     assert locker._queues == {}
-    del corpse
+    del corpses
+
+
+def test_lanes_pass_by_a_waiter_whose_loop_is_over() -> None:
+    locker = MemoryLocker()
+
+    async def scene() -> None:
+        async with anyio.create_task_group() as tasks, locker.hold("a", PATIENT, lane=1):
+            graveyard.append(await to_thread.run_sync(_abandon, wait_in_line(locker, "a")))
+            tasks.start_soon(wait_in_line, locker, "a", 1)
+            tasks.start_soon(wait_in_line, locker, "a", 2)
+            await checkpoint()
+            assert len(locker._queues["a"].waiters) == 3
+        assert await is_free(locker, "a")
+
+    graveyard: list[object] = []
+    anyio.run(scene)
 
 
 def _abandon(work: Coroutine[None, None, None]) -> object:

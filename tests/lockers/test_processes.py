@@ -225,9 +225,11 @@ def marked(start: Start, marks: Path, dice: random.Random, visits: int) -> Conte
     )
 
 
+@pytest.mark.parametrize("locking", ["ranges", "flock"])
 def test_holders_in_many_processes_are_never_in_each_others_way(
-    start: Start, tmp_path: Path, directory: Path
+    start: Start, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, locking: str
 ) -> None:
+    monkeypatch.setenv("LOCKING", locking)
     dice = random.Random()
     contenders = [marked(start, tmp_path, dice, 60 * CAMPAIGN) for _ in range(4)]
     assert [contender.says() for contender in contenders] == ["done"] * 4

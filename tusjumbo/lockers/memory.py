@@ -74,7 +74,7 @@ class _Queue:
                 self.holders[lane] = waiter
                 admitted.append(waiter)
             elif lane is None:
-                break  # all behind it wait for it; behind a lane, whoever keeps that lane from it
+                break  # everybody behind it waits for it; a lane keeps out whom its holder does
         for waiter in admitted:
             del self.waiters[waiter]
         return admitted
