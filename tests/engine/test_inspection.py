@@ -242,6 +242,7 @@ async def test_what_is_taken_is_finished(length: int) -> None:
     assert bench.stored(upload_id) == GOOD[:length]
     assert bench.session(upload_id).phase is Phase.DONE
     assert inspection.seen[-1] == (GOOD[: min(length, 8)], length <= 8)
+    assert bench.store.reads == ([(0, min(length, 8))] if length else [])
     assert refusals(bench) == []
 
 

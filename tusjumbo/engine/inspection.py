@@ -67,7 +67,8 @@ class Screening:
             return
         stop = min(session.end, self.inspection.head)
         head = _Collected()
-        await self.store.examine(session, 0, stop, head)
+        if stop:  # an empty upload has nothing anywhere
+            await self.store.examine(session, 0, stop, head)
         try:
             await self.inspection.judge(session, bytes(head.data), is_whole=stop == session.end)
         except MediaTypeRefused as refusal:
