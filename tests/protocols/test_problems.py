@@ -17,6 +17,7 @@ from tusjumbo.protocols.problems import refuse
 # Where it is not tus' status.
 OTHERWISE: dict[type[TusJumboError], int] = {
     errors.DigestMismatch: 400,
+    errors.NoSuchChunk: 404,
     errors.ChunkConflict: 409,
     errors.NotAbandoned: 409,
 }

@@ -141,6 +141,15 @@ def test_an_upload() -> None:
     assert json.loads(command.echo["jumbo-metadata"]) == told
 
 
+def test_whole_numbers_with_a_fraction() -> None:
+    """To JSON 5.0 is 5, and some languages write it so."""
+    command = routes.started_by(start(size=5.0, chunk_size=65536.0), OWN)
+    assert [(type(it), it) for it in (command.length, command.chunk_size)] == [
+        (int, 5),
+        (int, 65536),
+    ]
+
+
 @pytest.mark.parametrize("metadata", [None, {}])
 def test_an_upload_with_nothing_said_of_it(metadata: object) -> None:
     command = routes.started_by(start(metadata=metadata, filename="\u00e4"), OWN)
@@ -195,7 +204,8 @@ def test_the_size_of_chunks(own: int, size: int, fits: bool) -> None:
         pytest.param(start(filename=["a"]), "filename", id="names"),
         pytest.param(start(size="5"), "size", id="text as a size"),
         pytest.param(start(size=True), "size", id="true as a size"),
-        pytest.param(start(size=5.0), "size", id="a fraction as a size"),
+        pytest.param(start(size=5.5), "size", id="a fraction as a size"),
+        pytest.param(start(size=1e300), "size", id="a number beyond all sizes"),
         pytest.param(start(size=-1), "size", id="a negative size"),
         pytest.param(start(size=2**63), "size", id="too large a size"),
         pytest.param(start(size=None), "size", id="null as a size"),

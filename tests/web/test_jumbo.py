@@ -215,10 +215,10 @@ async def test_a_chunk_that_there_is_not(jumbo: Jumbo) -> None:
         await jumbo.put(upload_id, 2**30, b"0123"),
         await jumbo.get(f"/verify/{upload_id}/3"),
     ):
-        assert (said.status, said.problem) == (400, "no-such-chunk")
+        assert (said.status, said.problem) == (404, "no-such-chunk")
         assert said.told["count"] == 3
     said = await jumbo.put(upload_id, 2**63 - 1, b"0123")
-    assert (said.status, said.problem) == (400, "no-such-chunk")
+    assert (said.status, said.problem) == (404, "no-such-chunk")
 
 
 # --- checked -------------------------------------------------------------------------------------
@@ -497,17 +497,23 @@ async def test_decided_before_the_body_is_asked_for(
 
 
 async def test_a_form_is_asked_for_no_more_than_its_fields(jumbo: Jumbo) -> None:
-    """Of the file nothing is asked for that is not stored."""
-    body = form(b"0123", upload_id="nobody", chunk_number="0")
-    head, _, rest = body.partition(b"0123")
-    waits: list[str] = []
-    script = [piece(head), piece(b"0123" + rest, more=False)]
+    """Of a file that will not be stored nothing is waited for."""
+    head = form(b"0123", upload_id="nobody", chunk_number="0").partition(b"0123")[0]
+    happened: list[str] = []
 
     async def note(message: Message) -> None:
-        waits.append(f"{message['type']}, {len(script)} left")
+        happened.append(message["type"])
 
-    said = await jumbo.ask("POST", "/chunk", {"Content-Type": CONTENT_TYPE}, script, on_send=note)
+    said = await jumbo.ask(
+        "POST",
+        "/chunk",
+        {"Content-Type": CONTENT_TYPE},
+        [piece(head)],
+        on_send=note,
+        on_silence=lambda: happened.append("silence"),
+    )
     assert (said.status, said.problem) == (404, "upload-not-found")
+    assert happened.index("http.response.start") < happened.index("silence")
 
 
 # --- bodies that stop ----------------------------------------------------------------------------

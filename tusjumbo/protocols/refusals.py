@@ -48,7 +48,7 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     # What the request got wrong.
     errors.MalformedRequest: Row(400),
     errors.LengthConflict: Row(400),
-    errors.NoSuchChunk: Row(400),
+    errors.NoSuchChunk: Row(400, jumbo=404),
     errors.ChunkSizeWrong: Row(400),
     # Not 409: tus-js-client would send the same bytes again.
     errors.ChunkConflict: Row(400, jumbo=409),

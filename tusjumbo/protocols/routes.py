@@ -161,13 +161,22 @@ def started_by(body: bytes, own_chunk_size: int) -> Create:
     for name in ("filename", "size"):
         if name not in told:
             raise MalformedRequest("body", _cut(body), f"a JSON object with {name!r}")
-    chunk_size = told.get("chunk_size")
-    command = creation(told["filename"], told["size"], told.get("metadata"), chunk_size)
-    smallest = min(SMALLEST_CHUNK, own_chunk_size)
-    largest = max(LARGEST_CHUNK, own_chunk_size)
+    chunk_size = _number(told.get("chunk_size"))
+    command = creation(told["filename"], _number(told["size"]), told.get("metadata"), chunk_size)
+    smallest, largest = chunk_sizes(own_chunk_size)
     if chunk_size is not None and not smallest <= chunk_size <= largest:
         raise MalformedRequest("chunk_size", str(chunk_size), f"{smallest} to {largest} bytes")
     return command
+
+
+def chunk_sizes(own: int) -> tuple[int, int]:
+    """The smallest and the largest that a client may choose; `own` is the server's."""
+    return min(SMALLEST_CHUNK, own), max(LARGEST_CHUNK, own)
+
+
+def _number(value: Any) -> Any:
+    """JSON knows one kind of number, of which 5.0 is a whole one; some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

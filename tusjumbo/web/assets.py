@@ -27,12 +27,20 @@ async def client(fields: Fields) -> ResponseHead:
     return _answer(await _hop(_read, "jumbo.js"), "text/javascript; charset=utf-8", fields)
 
 
-async def document(fields: Fields, server: str, exists: Callable[[str, str], bool]) -> ResponseHead:
+async def document(
+    fields: Fields,
+    server: str,
+    exists: Callable[[str, str], bool],
+    chunk_sizes: tuple[int, int],
+) -> ResponseHead:
     """The OpenAPI document of what is at `server`, with those operations that there are.
 
-    `exists` tells of a method and a path template whether it is one.
+    `exists` tells of a method and a path template whether it is one; `chunk_sizes` are the smallest
+    and the largest that a client may choose.
     """
     whole: Mapping[str, Any] = json.loads(await _hop(_read, "openapi.json"))
+    chunk_size = whole["components"]["schemas"]["Start"]["properties"]["chunk_size"]
+    chunk_size["minimum"], chunk_size["maximum"] = chunk_sizes
     paths = {
         path: {method: told for method, told in methods.items() if exists(method.upper(), path)}
         for path, methods in whole["paths"].items()

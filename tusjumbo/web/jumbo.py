@@ -90,7 +90,10 @@ class JumboExchange(Exchange):
                 server = self.links.endpoint(request.scope, request.fields) or "/"
                 there = {(route.method, route.template) for route in self._routes}
                 return await assets.document(
-                    request.fields, server, lambda *operation: operation in there
+                    request.fields,
+                    server,
+                    lambda *operation: operation in there,
+                    routes.chunk_sizes(self.house.uploads.limits.chunk_size),
                 )
             case _:
                 return ResponseHead(204, (("Allow", ", ".join(visit.allowed)),))
