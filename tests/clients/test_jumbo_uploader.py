@@ -1,0 +1,497 @@
+"""JumboUploader in a real browser, against the real server, behind a front that can go wrong.
+
+The page and the server's routes are of one origin, and the page may use nothing else (a strict
+CSP). What the server was sent is read off the front, what it has is compared byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.clients.conftest import MakeFile, sha256
+from tests.clients.front import Front, Gate, Refusal, cut, damage, front
+from tests.clients.test_browser import QUIET
+from tests.harness.process import Server, free_port
+from tests.harness.wire import poll
+
+pytestmark = [pytest.mark.wire, pytest.mark.xdist_group("browser")]
+
+DEADLINE = 60.0
+KIB = 1024
+CHUNK = 64 * KIB
+FLAGS = ("--chunk-size", "64KiB")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = which("chromium")
+    assert chromium is not None, "make test installs chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("jumbo") / "data"
+    with Server(directory, *FLAGS, "--log-level", "debug") as server:
+        yield server
+
+
+@pytest.fixture
+def origin(server: Server) -> Iterator[Front]:
+    with front(lambda: server.endpoint) as origin:
+        yield origin
+
+
+class Tab:
+    """A tab with the test's page."""
+
+    def __init__(self, page: Page, origin: Front) -> None:
+        self.page = page
+        self._origin = origin
+        self.complaints: list[str] = []
+        page.on("console", lambda said: self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self) -> None:
+        self.page.goto(self._origin.url)
+        self.page.wait_for_load_state("load")
+
+    def begin(self, files: Sequence[Path], **options: Any) -> None:
+        self.page.set_input_files("input", files)
+        count = self.page.evaluate("options => tests.begin(options)", options)
+        assert count == len(files)
+
+    def all(self, method: str) -> None:
+        """Call `pause` or the like of the uploader."""
+        self.page.evaluate("method => void tests.uploader[method]()", method)
+
+    def ended(self) -> list[Any]:
+        """How each upload has ended, once all have."""
+        ends: list[Any] = self.page.evaluate("() => tests.ended()")
+        return ends
+
+    def paths(self) -> list[str]:
+        ends = self.ended()
+        assert [end["status"] for end in ends] == ["fulfilled"] * len(ends), ends
+        return [end["value"]["path"] for end in ends]
+
+    def storage(self) -> dict[str, str]:
+        kept: dict[str, str] = self.page.evaluate("() => ({ ...localStorage })")
+        return kept
+
+    def events(self, name: str, where: str = "one") -> list[Any]:
+        found: list[Any] = self.page.evaluate("() => tests.events")
+        return [event for event in found if event["type"] == name and event["where"] == where]
+
+    def wait_for(self, name: str, count: int = 1) -> list[Any]:
+        def look() -> bool:
+            self.page.wait_for_timeout(10)  # lets the browser's events in
+            return len(self.events(name)) >= count
+
+        poll(look, DEADLINE, f"{name!r} does not happen {count} times")
+        return self.events(name)
+
+
+@contextmanager
+def opened(browser: Browser, origin: Front) -> Iterator[Tab]:
+    context = browser.new_context()
+    tab = Tab(context.new_page(), origin)
+    tab.open()
+    yield tab
+    context.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, origin: Front) -> Iterator[Tab]:
+    with opened(browser, origin) as tab:
+        yield tab
+
+
+def compare(server: Server, paths: Sequence[str], files: Sequence[Path]) -> None:
+    assert [sha256(server.directory / path) for path in paths] == [sha256(file) for file in files]
+
+
+def check_progress(events: Sequence[Any], size: int) -> None:
+    sent = [event["sent"] for event in events]
+    assert sent == sorted(sent)
+    assert {event["size"] for event in events} == {size}
+    assert events[-1]["sent"] == size
+    assert events[-1]["percent"] == 100
+    assert events[-1]["remaining"] == 0
+
+
+# --- what works ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, 5 * CHUNK + 7], ids=str)
+def test_a_file(server: Server, origin: Front, tab: Tab, make_file: MakeFile, size: int) -> None:
+    file = make_file(size)
+    tab.begin([file])
+    compare(server, tab.paths(), [file])
+    check_progress(tab.events("progress"), size)
+    assert sorted(origin.chunks()) == list(range(-(-size // CHUNK)))
+    assert [event["state"] for event in tab.events("success")] == ["done"]
+    assert tab.storage() == {}
+    assert tab.complaints == []
+
+
+def test_many_files(server: Server, origin: Front, tab: Tab, make_file: MakeFile) -> None:
+    files = [make_file(size) for size in (7 * CHUNK, 0, 4 * CHUNK + 1, 100, 6 * CHUNK - 1)]
+    tab.begin(files, parallel=2, connections=4)
+    compare(server, tab.paths(), files)
+    assert 2 < origin.most <= 4
+    for file in files:
+        of_file = [event for event in tab.events("progress") if event["file"] == file.name]
+        check_progress(of_file, file.stat().st_size)
+    check_progress(tab.events("progress", "all"), sum(file.stat().st_size for file in files))
+    assert len(tab.events("success", "all")) == len(files)
+    assert tab.complaints == []
+
+
+def test_files_end_in_the_order_in_which_they_came(
+    origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    files = [make_file(6 * CHUNK + extra) for extra in range(3)]
+    tab.begin(files, parallel=3, connections=3)
+    tab.paths()
+    assert [event["file"] for event in tab.events("success")] == [file.name for file in files]
+    assert origin.most == 3
+
+
+def test_chunks_are_on_the_server_at_the_same_time(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    file = make_file(7 * CHUNK)
+    gate = Gate()
+    origin.on("PUT", "", gate, 3)
+    tab.begin([file], parallel=3)
+    gate.wait_for(3)
+
+    def lines(pattern: str) -> list[str]:
+        found = re.search(r"/(jumbo_\w+)/", origin.asked("PUT")[0].path)
+        assert found is not None
+        return re.findall(f"{found[1]}: {pattern}", server.log)
+
+    poll(lambda: len(lines(r"chunk \d+: bytes")) == 3, DEADLINE, "the server has not begun three")
+    assert lines(r"chunk \d+ is in") == []
+    gate.open()
+    compare(server, tab.paths(), [file])
+    assert len(lines(r"chunk \d+ is in")) == 7
+    assert origin.most == 3
+
+
+def test_the_server_may_be_of_another_origin(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    there = f"http://127.0.0.1:{server.endpoint.port}"
+    origin.policy += f"; connect-src {there}"
+    tab.open()
+    file = make_file(5 * CHUNK + 7)
+    tab.begin([file], endpoint=f"{there}/upload/")
+    compare(server, tab.paths(), [file])
+    assert origin.asked("PUT") == []
+    assert tab.complaints == []
+
+
+# --- stopping and going on -----------------------------------------------------------------------
+
+
+def test_pause_and_resume(server: Server, origin: Front, tab: Tab, make_file: MakeFile) -> None:
+    file = make_file(8 * CHUNK)
+    gate = Gate(then=cut)
+    origin.on("PUT", "/chunks/[3-5]$", gate, 3)
+    tab.begin([file])
+    gate.wait_for(3)
+    tab.all("pause")
+    gate.open()
+    assert tab.wait_for("pause")[0]["state"] == "paused"
+    before = origin.chunks()
+    assert sorted(before) == [0, 1, 2]
+    asked = len(origin.seen)
+    tab.all("resume")
+    compare(server, tab.paths(), [file])
+    assert origin.seen[asked].path.startswith("/upload/resume/")
+    assert sorted(origin.chunks(asked)) == [3, 4, 5, 6, 7]
+    assert len(origin.asked("POST")) == 1
+    check_progress(tab.events("progress"), 8 * CHUNK)
+    assert tab.events("error") == tab.events("retry") == []
+
+
+def test_paused_before_the_server_has_answered_at_all(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    """The upload that has begun meanwhile is the one that goes on."""
+    file = make_file(3 * CHUNK)
+    gate = Gate()
+    origin.on("POST", "/start", gate)
+    tab.begin([file])
+    gate.wait_for(1)
+    tab.all("pause")
+    tab.all("resume")
+    tab.all("pause")
+    gate.open()
+    tab.all("resume")
+    compare(server, tab.paths(), [file])
+    assert len(origin.asked("POST")) == 1
+    assert sorted(origin.chunks()) == [0, 1, 2]
+
+
+def test_after_a_reload_only_missing_chunks_are_sent(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    file = make_file(9 * CHUNK + 1)
+    gate = Gate(then=cut)
+    origin.on("PUT", "/chunks/[567]$", gate, 3)
+    tab.begin([file])
+    gate.wait_for(3)
+    assert len(tab.storage()) == 1
+    tab.open()
+    gate.open()
+    asked = len(origin.seen)
+    tab.begin([file])
+    compare(server, tab.paths(), [file])
+    assert sorted(origin.chunks(asked)) == [5, 6, 7, 8, 9]
+    assert len(origin.asked("POST")) == 1
+    first = tab.events("progress")[0]
+    assert first["sent"] >= 5 * CHUNK
+    check_progress(tab.events("progress"), 9 * CHUNK + 1)
+    assert tab.storage() == {}
+
+
+def test_what_was_finished_without_the_page_is_not_sent_again(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    """The page went after the last byte, before it was told so."""
+    file = make_file(3 * CHUNK)
+    gate = Gate()
+    origin.on("PUT", "/chunks/2$", gate)
+    tab.begin([file])
+    gate.wait_for(1)
+    ((key, upload_id),) = tab.storage().items()
+    gate.open()
+    compare(server, tab.paths(), [file])
+    tab.open()
+    tab.page.evaluate("([key, id]) => localStorage.setItem(key, id)", [key, upload_id])
+    asked = len(origin.seen)
+    tab.begin([file])
+    compare(server, tab.paths(), [file])
+    assert [seen.method for seen in origin.seen[asked:]] == ["GET", "GET"]
+
+
+def test_an_upload_that_is_gone_begins_anew(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    file = make_file(4 * CHUNK)
+    gate = Gate(then=cut)
+    origin.on("PUT", "/chunks/[123]$", gate, 3)
+    tab.begin([file])
+    gate.wait_for(3)
+    tab.all("pause")
+    gate.open()
+    (upload_id,) = tab.storage().values()
+    assert tab.page.request.delete(f"{origin.url}upload/{upload_id}").status == 200
+    tab.all("resume")
+    compare(server, tab.paths(), [file])
+    assert len(origin.asked("POST", "/start")) == 2
+
+
+def test_server_killed_and_restarted(tmp_path: Path, browser: Browser, make_file: MakeFile) -> None:
+    file = make_file(8 * CHUNK)
+    with (
+        Server(tmp_path / "data", *FLAGS, port=free_port()) as server,
+        front(lambda: server.endpoint) as origin,
+        opened(browser, origin) as tab,
+    ):
+        gate = Gate()
+        origin.on("PUT", "/chunks/[456]$", gate, 3)
+        tab.begin([file], delay=200, maxDelay=400, retries=100)
+        gate.wait_for(3)
+        server.kill()
+        gate.open()
+        tab.wait_for("retry", 3)
+        server.start()
+        compare(server, tab.paths(), [file])
+        assert tab.events("error") == []
+        assert len(origin.asked("POST")) == 1
+        check_progress(tab.events("progress"), 8 * CHUNK)
+
+
+def test_without_a_network_it_waits(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    """For as long as that takes: it is no failure, however few retries there may be."""
+    file = make_file(6 * CHUNK)
+    gate = Gate(then=cut)
+    origin.on("PUT", "/chunks/[123]$", gate, 3)
+    tab.begin([file], retries=1, maxDelay=100)
+    gate.wait_for(3)
+    tab.page.context.set_offline(True)
+    gate.open()
+    for event in tab.wait_for("retry", 12)[3:]:
+        assert event["offline"]
+    tab.page.context.set_offline(False)
+    compare(server, tab.paths(), [file])
+    check_progress(tab.events("progress"), 6 * CHUNK)
+
+
+def test_a_second_page_takes_over(
+    server: Server, browser: Browser, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    """While the first is there, the second does nothing with the same file."""
+    file = make_file(6 * CHUNK)
+    gate = Gate(then=cut)
+    origin.on("PUT", "/chunks/[345]$", gate, 3)
+    tab.begin([file])
+    gate.wait_for(3)
+    second = Tab(tab.page.context.new_page(), origin)
+    second.open()
+    asked = len(origin.seen)
+    second.begin([file])
+    second.page.evaluate("() => navigator.locks.query()")  # its request comes after ours
+    assert len(origin.seen) == asked
+    tab.page.close()
+    gate.open()
+    compare(server, second.paths(), [file])
+    assert len(origin.asked("POST")) == 1
+    assert sorted(origin.chunks(asked)) == [3, 4, 5]
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+DIGEST = "urn:tusjumbo:problem:digest-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "problem"),
+    [
+        pytest.param(damage, 400, DIGEST, id="damaged"),
+        pytest.param(cut, 0, "about:blank", id="cut"),
+        pytest.param(Refusal(503, {"Retry-After": "0"}), 503, "about:blank", id="busy"),
+        pytest.param(Refusal(502, {}, b"<h1>Bad Gateway"), 502, "about:blank", id="proxy"),
+        pytest.param(Refusal(423), 423, "about:blank", id="locked"),
+        pytest.param(Refusal(429), 429, "about:blank", id="too many"),
+    ],
+)
+def test_what_passes_is_tried_again(
+    server: Server,
+    origin: Front,
+    tab: Tab,
+    make_file: MakeFile,
+    fault: Any,
+    status: int,
+    problem: str,
+) -> None:
+    file = make_file(4 * CHUNK)
+    origin.on("PUT", "/chunks/1$", fault, 2)
+    if fault is not damage:
+        origin.on("POST", "/start", fault)
+    tab.begin([file])
+    compare(server, tab.paths(), [file])
+    errors = [event["error"] for event in tab.events("retry")]
+    assert {(error["status"], error["type"]) for error in errors} == {(status, problem)}
+    assert len(errors) == (2 if fault is damage else 3)
+    assert sorted(origin.chunks()) == [0, 1, 2, 3]
+    check_progress(tab.events("progress"), 4 * CHUNK)
+
+
+def test_the_server_says_when_to_come_back(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    origin.on("PUT", "", Refusal(503, {"Retry-After": "1"}))
+    tab.begin([make_file(CHUNK)], delay=1)
+    (retry,) = tab.wait_for("retry")
+    assert 1000 <= retry["delay"] <= 1001
+    tab.paths()
+
+
+PROBLEM = b'{"type": "urn:x:no", "title": "No", "status": 507, "detail": "There is no room."}'
+
+
+@pytest.mark.parametrize("status", [403, 413, 415, 507])
+def test_what_does_not_pass_is_an_error_at_once(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile, status: int
+) -> None:
+    file = make_file(6 * CHUNK)
+    origin.on("PUT", "/chunks/2$", Refusal(status, {}, PROBLEM))
+    tab.begin([file])
+    (failure,) = tab.wait_for("error")
+    told = {"name": "JumboError", "message": "There is no room.", "type": "urn:x:no"}
+    assert failure["error"] == {**told, "status": status}
+    assert failure["state"] == "failed"
+    assert tab.ended()[0]["reason"] == "JumboError: There is no room."
+    assert tab.events("retry") == tab.events("success") == []
+    tab.all("resume")
+    compare(server, tab.paths(), [file])
+    assert len(origin.asked("POST")) == 1
+
+
+def test_the_server_says_no_to_the_upload(
+    tmp_path: Path, browser: Browser, make_file: MakeFile
+) -> None:
+    with (
+        Server(tmp_path / "data", "--max-size", "1KiB") as server,
+        front(lambda: server.endpoint) as origin,
+        opened(browser, origin) as tab,
+    ):
+        tab.begin([make_file(1025)])
+        (failure,) = tab.wait_for("error")
+        assert failure["error"]["status"] == 413
+        assert failure["error"]["type"] == "urn:tusjumbo:problem:upload-too-large"
+        assert "1024" in failure["error"]["message"]
+
+
+def test_bytes_of_another_file_are_a_conflict(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    """And then the upload is let go of, so that the next try is one of its own."""
+    file = make_file(3 * CHUNK)
+    begun = tab.page.request.post(
+        f"{origin.url}upload/start", data={"filename": file.name, "size": 3 * CHUNK}
+    ).json()
+    upload_id = begun["upload_id"]
+    other = bytes(1000)
+    server.tus.patch(f"/files/{upload_id}", 0, other).expect(204)
+    tab.page.set_input_files("input", file)
+    tab.page.evaluate("id => tests.begin({}, { id })", upload_id)
+    (failure,) = tab.wait_for("error")
+    assert failure["error"]["status"] == 409
+    assert failure["error"]["type"] == "urn:tusjumbo:problem:chunk-conflict"
+    assert "same file" in failure["error"]["message"]
+    tab.all("resume")
+    compare(server, tab.paths(), [file])
+
+
+# --- giving up -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", ["/start", "/chunks/1$"], ids=["start", "chunk"])
+def test_cancel(server: Server, origin: Front, tab: Tab, make_file: MakeFile, pattern: str) -> None:
+    """Whatever was on its way: nothing is left on the server, nor on the page."""
+    gate = Gate()
+    origin.on("POST" if pattern == "/start" else "PUT", pattern, gate)
+    tab.begin([make_file(4 * CHUNK)])
+    gate.wait_for(1)
+    tab.all("cancel")
+    gate.open()
+    (end,) = tab.ended()
+    assert end["reason"].startswith("AbortError")
+    poll(lambda: origin.asked("DELETE"), DEADLINE, "nothing is deleted")
+    poll(lambda: origin.asked("DELETE")[-1].status == 200, DEADLINE, "it is not deleted")
+    (deleted,) = {seen.path for seen in origin.asked("DELETE")}
+    upload_id = deleted.rsplit("/", 1)[1]
+    status = tab.page.request.get(f"{origin.url}upload/status/{upload_id}")
+    assert status.status == 404
+    assert tab.storage() == {}
+    assert tab.events("error") == tab.events("success") == []
+    assert [event["state"] for event in tab.events("cancel")] == ["cancelled"]
