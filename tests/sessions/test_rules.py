@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tusjumbo.errors import (
     BodyTooLong,
     LengthConflict,
+    NotAbandoned,
     OffsetMismatch,
     Refusal,
     StaleCommit,
@@ -36,8 +37,9 @@ from tusjumbo.sessions.rules import (
     done,
     has_expired,
     opened,
+    recovered,
 )
-from tusjumbo.sessions.session import Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 LIMITS = Limits(max_size=100, expire_after=60.0, keep_abandoned=30.0)
 
@@ -187,6 +189,30 @@ def test_a_commit_seals_only_a_full_session_that_may_finish() -> None:
     assert after.phase is Phase.OPEN
 
 
+RANGES = RangeSet(((0, 5), (7, 9)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ranges"),
+    [(Kind.WHOLE, RANGES), (Kind.PARTIAL, RANGES), (Kind.FINAL, RangeSet())],
+)
+@pytest.mark.parametrize("phase", [Phase.ABANDONED, Phase.OPEN])
+def test_what_comes_back(kind: Kind, ranges: RangeSet, phase: Phase) -> None:
+    before = replace(session(phase=phase), kind=kind, ranges=RANGES, expires_at=3.0, rate=1.0)
+    after = recovered(before, 3.0, LIMITS)
+    assert after == replace(
+        before, phase=Phase.OPEN, ranges=ranges, updated_at=3.0, expires_at=63.0, rate=None
+    )
+
+
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.SEALED, Phase.DONE])
+def test_what_does_not_come_back(phase: Phase) -> None:
+    before = replace(session(phase=phase), expires_at=3.1 if phase is Phase.OPEN else None)
+    with pytest.raises(NotAbandoned) as caught:
+        recovered(before, 3.0, LIMITS)
+    assert caught.value.status == before.status
+
+
 class Histories(RuleBasedStateMachine):
     """Requests of all kinds, sequential and not, against a bytearray and a mask."""
 
@@ -305,6 +331,19 @@ class Histories(RuleBasedStateMachine):
             assert not expired
         else:
             assert expired
+
+    @rule()
+    def recover(self) -> None:
+        is_over = has_expired(self.session, self.now) or self.session.phase is Phase.ABANDONED
+        before = self.session
+        try:
+            self.session = recovered(before, self.now, self.limits)
+        except NotAbandoned:
+            assert not is_over
+        else:
+            assert is_over
+            assert self.open
+            assert not has_expired(self.session, self.now)
 
     @rule()
     def finish(self) -> None:

@@ -21,6 +21,7 @@ from tusjumbo.sessions.events import (
     UploadCreated,
     UploadFinished,
     UploadPurged,
+    UploadRecovered,
     UploadRefused,
     UploadTerminated,
 )
@@ -46,6 +47,7 @@ EVENTS: list[tuple[Event, str]] = [
         "jumbo_a refused: 40/100 B, 'a\\nb.txt': 'Not\\nhere.'",
     ),
     (UploadAbandoned(SESSION), "jumbo_a abandoned: 40/100 B, 'a\\nb.txt'"),
+    (UploadRecovered(SESSION), "jumbo_a recovered: 40/100 B, 'a\\nb.txt'"),
     (PartRemoved(SESSION), "jumbo_a joined and removed: 40/100 B, 'a\\nb.txt'"),
     (UploadPurged(replace(SESSION, metadata={})), "jumbo_a purged: 40/100 B"),
     (UploadCreated(replace(SESSION, length=None, metadata={})), "jumbo_a created: 40/? B"),
