@@ -45,7 +45,7 @@ from tusjumbo.sessions.events import UploadFinished
 from tusjumbo.sessions.outcomes import Created, Inspected, Stored, Verified
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import Limits
-from tusjumbo.sessions.session import Kind, Phase
+from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 SIZE = 10
 CONTENT = data(95)
@@ -508,3 +508,23 @@ async def test_the_logger_jumbo_tells_the_story(caplog: pytest.LogCaptureFixture
         "chunk 0 is here already, and the same",
         "chunk 0 is in: 1 of 1 chunks; the upload is completed",
     ]
+
+
+async def test_a_repetition_while_another_chunk_completes_the_upload() -> None:
+    bench = Chunks()
+    upload_id = await bench.start(20)
+    await bench.put(upload_id, 0)
+
+    class Late(Script):
+        async def wait(self) -> bool:
+            if not self.reads:
+                await bench.uploads.catalog.update(upload_id, _as_if_full)
+            return await super().wait()
+
+    def _as_if_full(session: UploadSession) -> UploadSession:
+        bench.store.files[upload_id][10:] = chunk(1)
+        return replace(session, ranges=RangeSet(((0, 20),)), phase=Phase.SEALED)
+
+    stored = await bench.put(upload_id, 0, source=Late([chunk(0)]))
+    assert stored.session.phase is Phase.DONE
+    assert bench.store.completed[upload_id] == CONTENT[:20]

@@ -189,8 +189,13 @@ def committed(session: UploadSession, part: Part, now: float, limits: Limits) ->
     knowing, and a session that is no longer open, so that a writer which lost its lock unnoticed
     cannot move the offset.
 
+    What is in already may be said again, also while another writer makes the session full.
+
     :raises StaleCommit: the session is not the one the writer decided on
     """
+    is_known = part.start < part.stop and part.known.covers(part.start, part.stop)
+    if is_known and part.length in (None, session.length):
+        return session
     length = part.length if session.length is None else session.length
     if (
         session.phase is not Phase.OPEN
