@@ -9,37 +9,39 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import TaskStatus
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.harness.process import Server
+from tests.harness.tus import Tus
 from tests.harness.wire import DEADLINE, poll
 from tusjumbo import AsyncJumbo, ConfigurationError, Jumbo
 from tusjumbo.errors import (
     MalformedRequest,
     StorageFailed,
-    StorageFull,
     StorageLost,
     UploadIsPartial,
     UploadNotFound,
     UploadUnfinished,
 )
+from tusjumbo.jumbo.bodies import source_of
 from tusjumbo.jumbo.tables import CHUNK_SIZE, UploadEnded, _Followed
 from tusjumbo.processing import pieces
 from tusjumbo.processing.dialects import Dialect
 from tusjumbo.processing.tables import BadRow, Fault, Row, TableUnreadable
-from tusjumbo.sessions.commands import Create
+from tusjumbo.sessions.commands import Append, Content, Create, Finish
 from tusjumbo.sessions.outcomes import Created
-from tusjumbo.sessions.session import Kind
+from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
 
 SIZE = 100
 """Of a chunk, in bytes."""
@@ -58,6 +60,11 @@ def table(rows: int) -> bytes:
 
 def expected(content: bytes) -> list[Row]:
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def rows_in(content: bytes) -> int:
+    """How many rows are complete, if the last one is not."""
+    return len(expected(content)) - 1
 
 
 @dataclass
@@ -80,10 +87,18 @@ def jumbo(tmp_path: Path) -> Iterator[Jumbo]:
         yield it
 
 
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as it:
-        yield it
+def following(jumbo: Jumbo, *arguments: Any) -> Future[int]:
+    """A call that waits for what is still to come, in a thread that keeps nobody waiting."""
+    future: Future[int] = Future()
+
+    def follow() -> None:
+        try:
+            future.set_result(jumbo.stream_csv(*arguments, follow=True))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=follow, daemon=True).start()
+    return future
 
 
 def put(jumbo: Jumbo, upload_id: str, content: bytes, *numbers: int) -> None:
@@ -396,7 +411,11 @@ async def test_a_scope_ends_a_following(tmp_path: Path) -> None:
     async with AsyncJumbo(tmp_path, chunk_size=SIZE) as jumbo:
         upload_id = await _begun(jumbo, content, 2)
         with anyio.fail_after(DEADLINE), anyio.CancelScope() as scope:
-            await jumbo.stream_csv(upload_id, lambda rows, count: scope.cancel(), follow=True)
+            await jumbo.stream_csv(
+                upload_id,
+                lambda rows, count: anyio.from_thread.run_sync(scope.cancel),
+                follow=True,
+            )
         assert scope.cancelled_caught
 
 
@@ -430,3 +449,282 @@ async def test_a_cancelled_asyncio_task_ends_its_thread(tmp_path: Path) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+
+# --- an upload that is still arriving ------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look more often than is good for a catalog."""
+    monkeypatch.setattr(pieces, "SHORTEST_WAIT", 0.001)
+    monkeypatch.setattr(pieces, "LONGEST_WAIT", 0.01)
+
+
+def awaited(told: Told, rows: int) -> list[Row]:
+    poll(lambda: len(told.rows) >= rows, DEADLINE, f"{len(told.rows)} of {rows} rows came")
+    return told.rows
+
+
+@pytest.mark.usefixtures("quick")
+def test_rows_come_with_the_bytes_before_them(jumbo: Jumbo) -> None:
+    content = table(60)
+    numbers = range(-(-len(content) // SIZE))
+    upload_id = jumbo.start_upload("t.csv", len(content))["upload_id"]
+    told = Told()
+    count = following(jumbo, upload_id, told, 1)
+    put(jumbo, upload_id, content, 3, 1)
+    put(jumbo, upload_id, content, 0)
+    awaited(told, rows_in(content[: 2 * SIZE]))
+    assert len(told.rows) <= rows_in(content[: 2 * SIZE]) + 1
+    put(jumbo, upload_id, content, 2)  # what is there jumps over chunk 3
+    awaited(told, rows_in(content[: 4 * SIZE]))
+    assert len(told.rows) <= rows_in(content[: 4 * SIZE]) + 1
+    assert not count.done()
+    put(jumbo, upload_id, content, *numbers[4:])
+    assert count.result(DEADLINE) == 60
+    assert told.rows == expected(content)
+    assert told.counts == list(range(1, 61))
+
+
+CELLS = st.text(st.sampled_from('ab ,"\n\rß€🐘'), max_size=8)
+
+
+@st.composite
+def tables_in_chunks(draw: st.DrawFn) -> tuple[bytes, int, list[int]]:
+    """A table, the size of its chunks, and the order in which they come."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(["ä", "b"])
+    writer.writerows(draw(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30)))
+    content = text.getvalue().encode()
+    size = draw(st.integers(1 + len(content) // 12, len(content)))
+    return content, size, draw(st.permutations(range(-(-len(content) // size))))
+
+
+@pytest.mark.usefixtures("quick")
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tables_in_chunks(), st.integers(0, 12), st.integers(1, 7), st.sampled_from([0.0, 0.0, 0.005])
+)
+def test_following_reads_what_dictreader_reads_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    sample: tuple[bytes, int, list[int]],
+    begin: int,
+    chunk_size: int,
+    pause: float,
+) -> None:
+    content, size, order = sample
+    with Jumbo(tmp_path_factory.mktemp("data"), chunk_size=size) as jumbo:
+        upload_id = jumbo.start_upload("t.csv", len(content))["upload_id"]
+        told = Told()
+        count: Future[int] | None = None
+        for turn, number in enumerate([*order, None]):
+            if turn == min(begin, len(order)):
+                count = following(jumbo, upload_id, told, chunk_size)
+            if number is not None:
+                chunk = content[number * size : (number + 1) * size]
+                jumbo.upload_chunk(upload_id, number, chunk)
+                time.sleep(pause)
+        assert count is not None
+        assert told.rows == expected(content)[: count.result(DEADLINE)]
+        assert told.rows == expected(content)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_length_that_is_not_known_yet(jumbo: Jumbo) -> None:
+    content = table(20)
+
+    async def begun() -> str:
+        create = Create(length=None, metadata={}, echo={})
+        outcome = await jumbo.twin.house.uploads.execute(create)
+        assert isinstance(outcome, Created)
+        return outcome.session.id
+
+    async def appended(at: int, stop: int, finish: Finish) -> None:
+        source, size = source_of(content[at:stop])
+        command = Append(id=upload_id, at=at, content=Content(announced=size, finish=finish))
+        await jumbo.twin.house.uploads.execute(command, source)
+
+    upload_id = jumbo.in_loop(begun).result(DEADLINE)
+    told = Told()
+    count = following(jumbo, upload_id, told)
+    jumbo.in_loop(lambda: appended(0, 100, Finish.WHEN_FULL)).result(DEADLINE)
+    awaited(told, 3)
+    jumbo.in_loop(lambda: appended(100, len(content), Finish.WITH_THIS)).result(DEADLINE)
+    assert count.result(DEADLINE) == 20
+    assert told.rows == expected(content)
+
+
+# --- that ends in another way --------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_cancelled_upload_ends_it(jumbo: Jumbo) -> None:
+    content = table(60)
+    upload_id = jumbo.start_upload("t.csv", len(content))["upload_id"]
+    put(jumbo, upload_id, content, 0, 1, 4)
+    told = Told()
+    count = following(jumbo, upload_id, told)
+    came = len(awaited(told, 10))
+    jumbo.cancel_upload(upload_id)
+    error = count.exception(DEADLINE)
+    assert isinstance(error, UploadEnded)
+    assert isinstance(error, RuntimeError)
+    assert (error.upload_id, error.received) == (upload_id, 200)
+    assert "cancelled or has expired: 200 bytes came" in str(error)
+    assert told.rows == expected(content)[:came]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_an_expired_upload_ends_it(tmp_path: Path, is_swept: bool) -> None:
+    """Also where nobody sweeps."""
+    now = time.time()
+    with Jumbo(tmp_path, chunk_size=SIZE, expire_after="1h", clock=lambda: now) as jumbo:
+        upload_id = jumbo.start_upload("t.csv", 1000)["upload_id"]
+        put(jumbo, upload_id, table(60), 0)
+        told = Told()
+        count = following(jumbo, upload_id, told)
+        awaited(told, 1)
+        now += 3601
+        if is_swept:
+            jumbo.start_upload("another", 1)
+        assert isinstance(count.exception(DEADLINE), UploadEnded)
+
+
+@pytest.mark.usefixtures("quick")
+def test_bytes_that_are_lost_end_it(jumbo: Jumbo, tmp_path: Path) -> None:
+    upload_id = jumbo.start_upload("t.csv", 1000)["upload_id"]
+    put(jumbo, upload_id, table(60), 0)
+    (tmp_path / "data" / "sessions" / upload_id).unlink()
+    with pytest.raises(StorageLost):
+        jumbo.stream_csv(upload_id, Told(), follow=True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_bad_row_ends_it_at_once(jumbo: Jumbo) -> None:
+    upload_id = jumbo.start_upload("t.csv", 1000)["upload_id"]
+    put(jumbo, upload_id, b"a,b\n1,2\n3\n".ljust(SIZE, b"x"), 0)
+    told = Told()
+    with pytest.raises(TableUnreadable, match=r"^Line 3: "):
+        jumbo.stream_csv(upload_id, told, follow=True)
+    assert len(told.rows) == 1
+
+
+# --- that moves meanwhile ------------------------------------------------------------------------
+
+
+async def test_the_file_moves_between_look_and_read(tmp_path: Path) -> None:
+    content = table(5)[:200].ljust(200, b"x")
+    async with AsyncJumbo(tmp_path, chunk_size=SIZE) as jumbo:
+        upload_id = await _begun(jumbo, content, 1)
+        followed = _Followed(jumbo.house, upload_id)
+        assert await followed.look() == (100, False)
+        await jumbo.upload_chunk(upload_id, 1, content[SIZE:])
+        assert not (tmp_path / "sessions" / upload_id).exists()
+        assert await followed.read(0, 60) == content[:60]
+        assert await followed.read(60, 40) == content[60:100]
+        assert await followed.look() == (200, True)
+        assert await followed.read(100, 100) == content[100:]
+
+
+async def test_the_upload_ends_between_look_and_read(tmp_path: Path) -> None:
+    async with AsyncJumbo(tmp_path, chunk_size=SIZE) as jumbo:
+        upload_id = await _begun(jumbo, table(60), 1)
+        followed = _Followed(jumbo.house, upload_id)
+        await followed.look()
+        await jumbo.cancel_upload(upload_id)
+        with pytest.raises(UploadEnded):
+            await followed.read(0, 100)
+
+
+async def _sealed(jumbo: AsyncJumbo, content: bytes, patch: pytest.MonkeyPatch) -> str:
+    """An upload whose finishing was cut short."""
+
+    async def publish(session: UploadSession) -> Receipt:
+        raise StorageFailed
+
+    with patch.context() as failing:
+        failing.setattr(jumbo.house.store, "publish", publish)
+        with pytest.raises(StorageFailed):
+            await _begun(jumbo, content, -(-len(content) // SIZE))
+    [session] = await jumbo.house.catalog.listing()
+    assert session.phase is Phase.SEALED
+    return session.id
+
+
+async def test_what_a_crash_left_behind_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = table(30)
+    async with AsyncJumbo(tmp_path, chunk_size=SIZE) as jumbo:
+        upload_id = await _sealed(jumbo, content, monkeypatch)
+        told = Told()
+        with anyio.fail_after(DEADLINE):
+            assert await jumbo.stream_csv(upload_id, told, follow=True) == 30
+        assert told.rows == expected(content)
+        assert (await jumbo.get_status(upload_id))["status"] == "completed"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_who_finishes_it_may_take_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are handed over meanwhile; the call returns when it is a file."""
+    content = table(30)
+    async with AsyncJumbo(tmp_path, chunk_size=SIZE, lock_timeout=0.01) as jumbo:
+        upload_id = await _sealed(jumbo, content, monkeypatch)
+        told, counts = Told(), list[int]()
+
+        async def follow() -> None:
+            counts.append(await jumbo.stream_csv(upload_id, told, follow=True))
+
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks, jumbo.house.locker.hold(upload_id, 0):
+                tasks.start_soon(follow)
+                while len(told.rows) < 30:
+                    await anyio.sleep(0.001)
+                assert counts == []
+        assert counts == [30]
+
+
+# --- a server of its own -------------------------------------------------------------------------
+
+
+@pytest.mark.wire
+def test_an_upload_that_a_server_receives_slowly(tmp_path: Path) -> None:
+    """In another process, over tus, within one long request and a second one after a cut."""
+    content = table(3000)
+    stops = [0, *sorted(random.Random(5).sample(range(1, len(content)), 12)), len(content)]
+    told = Told()
+    with Server(tmp_path / "data") as server, Jumbo(tmp_path / "data") as jumbo:
+        tus = Tus(server.endpoint)
+        path = tus.create(len(content), {"filename": "t.csv"})
+        count = following(jumbo, path.rpartition("/")[2], told, 100)
+        with tus.begin_patch(path, 0, len(content)) as wire:
+            for start, stop in pairwise(stops[:4]):
+                wire.send(content[start:stop])
+                awaited(told, rows_in(content[:stop]))
+            assert told.rows == expected(content)[: len(told.rows)]
+        assert not count.done()
+        at = tus.offset(path)
+        with tus.begin_patch(path, at, len(content) - at) as wire:
+            for start, stop in pairwise([at, *(stop for stop in stops if stop > at)]):
+                wire.send(content[start:stop])
+                time.sleep(0.02)
+            assert wire.read().status == 204
+        assert count.result(DEADLINE) == 3000
+    assert told.rows == expected(content)
+
+
+@pytest.mark.wire
+def test_an_upload_that_a_server_is_told_to_forget(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server, Jumbo(tmp_path / "data") as jumbo:
+        tus = Tus(server.endpoint)
+        path = tus.create(10_000, body=table(60))
+        told = Told()
+        count = following(jumbo, path.rpartition("/")[2], told)
+        awaited(told, 60)
+        tus.delete(path).expect(204)
+        assert isinstance(count.exception(DEADLINE), UploadEnded)
