@@ -74,6 +74,8 @@ def configuration(form: LogFormat, level: LogLevel) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "tusjumbo": {"level": level.value.upper()},
+            # What becomes of each chunk.
+            "jumbo": {"level": level.value.upper()},
             # uvicorn tells of its start and stop, which we do ourselves, at "info".
             "uvicorn": {"level": "DEBUG" if level is LogLevel.DEBUG else "WARNING"},
         },
