@@ -99,6 +99,8 @@ class Refusal:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    missing: int = 0
+    """So many bytes of the body do not come: the connection breaks before."""
 
 
 @dataclass
@@ -206,6 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, seen: Seen, action: Middle | Refusal | None) -> Answer:
         if isinstance(action, Refusal):
             self._read(int(self.headers.get("Content-Length", 0)), seen)
+            if action.missing:
+                self._say(action.status, action.headers, action.body, action.missing)
+                raise CutError
             return action.status, action.headers, action.body
         endpoint = self.server.upstream()
         server = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=DEADLINE)
@@ -236,12 +241,12 @@ class _Handler(BaseHTTPRequestHandler):
             pieces.append(piece)
         return b"".join(pieces)
 
-    def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _say(self, status: int, headers: dict[str, str], body: bytes, missing: int = 0) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         if status != 204:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
         self.wfile.write(body)
 
