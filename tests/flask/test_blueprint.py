@@ -21,6 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
 from tests.flask.apps import CHUNK, app_in
+from tests.web.forms import CONTENT_TYPE, form
 from tusjumbo import Action, Admission, Forbidden, TusJumbo, Unauthorized
 from tusjumbo.flask import create_blueprint, init_jumbo
 
@@ -32,9 +33,10 @@ def chunk(number: int) -> bytes:
     return CONTENT[number * CHUNK : (number + 1) * CHUNK]
 
 
-def form(upload_id: str, number: int, **more: str) -> dict[str, Any]:
-    file = (io.BytesIO(chunk(number)), "blob")
-    return {"upload_id": upload_id, "chunk_number": str(number), **more, "chunk": file}
+def send(client: FlaskClient, upload_id: str, number: int) -> TestResponse:
+    """A chunk in a form, as browsers write it."""
+    body = form(chunk(number), upload_id=upload_id, chunk_number=str(number))
+    return client.post("/upload/chunk", data=body, content_type=CONTENT_TYPE)
 
 
 def started(client: FlaskClient, filename: str = "film.mp4") -> str:
@@ -71,12 +73,12 @@ def _client(app: Flask) -> FlaskClient:
 def test_an_upload_by_forms(client: FlaskClient, tmp_path: Path) -> None:
     upload_id = started(client)
     for number in (2, 0, 3):
-        answer = client.post("/upload/chunk", data=form(upload_id, number))
+        answer = send(client, upload_id, number)
         assert answer.status_code == 200, answer.text
         assert answer.json is not None
         assert answer.json["status"] == "uploading"
         assert answer.json["hash"] == hashlib.sha256(chunk(number)).hexdigest()
-    done = client.post("/upload/chunk", data=form(upload_id, 1)).json
+    done = send(client, upload_id, 1).json
     assert done is not None
     assert (done["status"], done["path"]) == ("completed", "completed/film.mp4")
     assert (tmp_path / done["path"]).read_bytes() == CONTENT
@@ -285,7 +287,7 @@ def test_authorize_is_asked_for_each_action(tmp_path: Path) -> None:
     client = app_in(tmp_path, authorize=authorize).test_client()
     client.environ_base["HTTP_X_WHO"] = "me"
     upload_id = started(client)
-    client.post("/upload/chunk", data=form(upload_id, 0))
+    send(client, upload_id, 0)
     client.put(f"/upload/{upload_id}/chunks/1", data=chunk(1))
     for look in ("status", "resume"):
         client.get(f"/upload/{look}/{upload_id}")
@@ -341,7 +343,7 @@ def test_who_may_not_changes_nothing(
     client = app.test_client()
     for answer in (
         client.post("/upload/start", json={"filename": "x", "size": 1}),
-        client.post("/upload/chunk", data=form(upload_id, 0)),
+        send(client, upload_id, 0),
         client.put(f"/upload/{upload_id}/chunks/0", data=chunk(0)),
         client.delete(f"/upload/{upload_id}"),
         client.get("/upload/statistics"),
@@ -433,7 +435,7 @@ def test_limits_of_flasks_own_forms_do_not_count(app: Flask, client: FlaskClient
     """Nothing of a form is kept in memory here, nor is any of it Flask's to parse."""
     app.config["MAX_FORM_MEMORY_SIZE"] = 1
     app.config["MAX_FORM_PARTS"] = 1
-    assert client.post("/upload/chunk", data=form(started(client), 0)).status_code == 200
+    assert send(client, started(client), 0).status_code == 200
 
 
 def test_a_chunked_body(client: FlaskClient) -> None:
