@@ -70,7 +70,7 @@ def test_an_upload_from_its_start_to_its_end(jumbo: Jumbo, tmp_path: Path) -> No
     began = jumbo.start_upload(filename="a b.zip", total_size=len(CONTENT), metadata={"n": 7})
     upload_id = began.pop("upload_id")
     assert upload_id.startswith("jumbo_")
-    assert began == {"chunk_size": SIZE, "total_chunks": 5}
+    assert began == {"chunk_size": SIZE, "total_chunks": 5, "chunks_expected": 5}
 
     for number, progress in ((4, 11.11), (0, 33.33), (2, 55.55), (1, 77.77)):
         answer = jumbo.upload_chunk(upload_id, number, chunk(number))

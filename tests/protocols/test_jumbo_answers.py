@@ -36,12 +36,18 @@ NOW = 1130.0
 
 
 def test_starting() -> None:
-    assert jumbo.started(SESSION) == {"upload_id": ID, "chunk_size": 10, "total_chunks": 10}
+    assert jumbo.started(SESSION) == {
+        "upload_id": ID,
+        "chunk_size": 10,
+        "total_chunks": 10,
+        "chunks_expected": 10,
+    }
     empty = replace(DONE, length=0, ranges=RangeSet(), updated_at=SESSION.created_at)
     assert jumbo.started(empty, "/x/a.zip") == {
         "upload_id": ID,
         "chunk_size": 10,
         "total_chunks": 0,
+        "chunks_expected": 0,
         "status": "completed",
         "path": "/x/a.zip",
         "size": 0,

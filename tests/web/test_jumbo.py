@@ -44,7 +44,8 @@ async def test_the_seeds_way(jumbo: Jumbo, upload_dir: Path) -> None:
     said = await jumbo.start(told)
     upload_id = said.told["upload_id"]
     assert said.status == 201
-    assert said.told == {"upload_id": upload_id, "chunk_size": 4, "total_chunks": 3}
+    counts = {"total_chunks": 3, "chunks_expected": 3}
+    assert said.told == {"upload_id": upload_id, "chunk_size": 4, **counts}
     assert said.answer.location == f"/status/{upload_id}"
     for number, content, progress in ((0, b"0123", 40.0), (1, b"4567", 80.0)):
         said = await jumbo.send(upload_id, number, content)

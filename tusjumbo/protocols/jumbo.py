@@ -118,6 +118,8 @@ def started(session: UploadSession, path: str | None = None) -> Answer:
         "upload_id": session.id,
         "chunk_size": session.chunk_size,
         "total_chunks": session.chunks_expected,
+        # Where Flask-TSK's own example looks for them.
+        "chunks_expected": session.chunks_expected,
     }
     # Nothing can be sent to an upload of no bytes: its end is known at once.
     return answer if session.phase is not Phase.DONE else {**answer, **_completed(session, path)}
