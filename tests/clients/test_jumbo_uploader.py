@@ -6,7 +6,9 @@ CSP). What the server was sent is read off the front, what it has is compared by
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ pytestmark = [pytest.mark.wire, pytest.mark.xdist_group("browser")]
 DEADLINE = 60.0
 KIB = 1024
 CHUNK = 64 * KIB
+INSECURE = "intranet.test"
 FLAGS = ("--chunk-size", "64KiB")
 
 
@@ -35,7 +38,8 @@ def browser() -> Iterator[Browser]:
     chromium = which("chromium")
     assert chromium is not None, "make test installs chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        names = f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*QUIET, names])
         yield browser
         browser.close()
 
@@ -56,15 +60,15 @@ def origin(server: Server) -> Iterator[Front]:
 class Tab:
     """A tab with the test's page."""
 
-    def __init__(self, page: Page, origin: Front) -> None:
+    def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        self._origin = origin
+        self._url = url
         self.complaints: list[str] = []
         page.on("console", lambda said: self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def open(self) -> None:
-        self.page.goto(self._origin.url)
+        self.page.goto(self._url)
         self.page.wait_for_load_state("load")
 
     def begin(self, files: Sequence[Path], **options: Any) -> None:
@@ -104,9 +108,9 @@ class Tab:
 
 
 @contextmanager
-def opened(browser: Browser, origin: Front) -> Iterator[Tab]:
+def opened(browser: Browser, url: str) -> Iterator[Tab]:
     context = browser.new_context()
-    tab = Tab(context.new_page(), origin)
+    tab = Tab(context.new_page(), url)
     tab.open()
     yield tab
     context.close()
@@ -114,12 +118,16 @@ def opened(browser: Browser, origin: Front) -> Iterator[Tab]:
 
 @pytest.fixture
 def tab(browser: Browser, origin: Front) -> Iterator[Tab]:
-    with opened(browser, origin) as tab:
+    with opened(browser, origin.url) as tab:
         yield tab
 
 
 def compare(server: Server, paths: Sequence[str], files: Sequence[Path]) -> None:
     assert [sha256(server.directory / path) for path in paths] == [sha256(file) for file in files]
+
+
+def content_digest(chunk: bytes) -> str:
+    return f"sha-256=:{b64encode(hashlib.sha256(chunk).digest()).decode()}:"
 
 
 def check_progress(events: Sequence[Any], size: int) -> None:
@@ -202,6 +210,86 @@ def test_the_server_may_be_of_another_origin(
     compare(server, tab.paths(), [file])
     assert origin.asked("PUT") == []
     assert tab.complaints == []
+
+
+def test_without_a_secure_origin_there_are_no_digests(
+    server: Server, browser: Browser, origin: Front, make_file: MakeFile
+) -> None:
+    file = make_file(3 * CHUNK + 7)
+    with opened(browser, origin.url.replace("127.0.0.1", INSECURE)) as tab:
+        assert not tab.page.evaluate("() => isSecureContext")
+        tab.begin([file])
+        compare(server, tab.paths(), [file])
+        check_progress(tab.events("progress"), 3 * CHUNK + 7)
+        (complaint,) = tab.complaints
+    assert "not secure" in complaint
+    assert [seen.digest for seen in origin.asked("PUT")] == [None] * 4
+
+
+def test_a_secure_origin_sends_digests(origin: Front, tab: Tab, make_file: MakeFile) -> None:
+    content = make_file(CHUNK + 7).read_bytes()
+    tab.begin([make_file(CHUNK + 7)])
+    tab.paths()
+    sent = {seen.chunk: seen.digest for seen in origin.asked("PUT")}
+    assert sent == {0: content_digest(content[:CHUNK]), 1: content_digest(content[CHUNK:])}
+
+
+def test_the_seeds_way_of_use(server: Server, origin: Front, tab: Tab, make_file: MakeFile) -> None:
+    file = make_file(3 * CHUNK)
+    tab.page.set_input_files("input", file)
+    result = tab.page.evaluate(
+        """() => {
+            const uploader = new tests.JumboUploader("an id", 100, 7);
+            const { uploadId, chunkSize, totalChunks } = uploader;
+            if (uploadId !== "an id" || chunkSize !== 100 || totalChunks !== 7) throw uploader;
+            return uploader.uploadFile(document.querySelector("input").files[0]);
+        }"""
+    )
+    assert result["status"] == "completed"
+    compare(server, [result["path"]], [file])
+    assert tab.page.evaluate("() => document.getElementById('progress').style.width") == "100%"
+    widths = tab.page.evaluate(
+        """async () => {
+            const told = [];
+            class Mine extends tests.JumboUploader {
+                updateProgress(progress) { told.push(progress); }
+            }
+            await new Mine().uploadFile(document.querySelector("input").files[0]);
+            return told;
+        }"""
+    )
+    assert widths == sorted(widths)
+    assert widths[-1] == 100
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("size", [1, 3 * CHUNK + 7], ids=str)
+def test_the_seeds_own_client(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile, size: int
+) -> None:
+    """`seed.js` is what the seed says, unchanged."""
+    tab.page.goto(f"{origin.url}seed.html")
+    file = make_file(size)
+    tab.page.set_input_files("input", file)
+    tab.page.evaluate(
+        """() => {
+            const uploader = new JumboUploader();
+            return uploader.uploadFile(document.querySelector("input").files[0]);
+        }"""
+    )
+    (said,) = tab.complaints
+    assert said.startswith("Upload complete! ")
+    compare(server, [said.removeprefix("Upload complete! ")], [file])
+    if size > CHUNK:
+        width = tab.page.evaluate("() => document.getElementById('progress').style.width")
+        assert float(width.removesuffix("%")) == 99.99
+
+
+def test_a_page_without_modules_asks_for_a_global(tab: Tab) -> None:
+    tab.page.set_content('<script type="module" src="/upload/jumbo.js"></script>')
+    assert tab.page.evaluate("() => typeof JumboUploader") == "undefined"
+    tab.page.set_content('<script type="module" src="/upload/jumbo.js?global"></script>')
+    assert tab.page.evaluate("() => typeof JumboUploader") == "function"
 
 
 # --- stopping and going on -----------------------------------------------------------------------
@@ -311,7 +399,7 @@ def test_server_killed_and_restarted(tmp_path: Path, browser: Browser, make_file
     with (
         Server(tmp_path / "data", *FLAGS, port=free_port()) as server,
         front(lambda: server.endpoint) as origin,
-        opened(browser, origin) as tab,
+        opened(browser, origin.url) as tab,
     ):
         gate = Gate()
         origin.on("PUT", "/chunks/[456]$", gate, 3)
@@ -354,7 +442,7 @@ def test_a_second_page_takes_over(
     origin.on("PUT", "/chunks/[345]$", gate, 3)
     tab.begin([file])
     gate.wait_for(3)
-    second = Tab(tab.page.context.new_page(), origin)
+    second = Tab(tab.page.context.new_page(), origin.url)
     second.open()
     asked = len(origin.seen)
     second.begin([file])
@@ -443,7 +531,7 @@ def test_the_server_says_no_to_the_upload(
     with (
         Server(tmp_path / "data", "--max-size", "1KiB") as server,
         front(lambda: server.endpoint) as origin,
-        opened(browser, origin) as tab,
+        opened(browser, origin.url) as tab,
     ):
         tab.begin([make_file(1025)])
         (failure,) = tab.wait_for("error")
