@@ -31,16 +31,17 @@ async def document(
     fields: Fields,
     server: str,
     exists: Callable[[str, str], bool],
-    chunk_sizes: tuple[int, int],
+    limits: Mapping[str, tuple[int, int]],
 ) -> ResponseHead:
     """The OpenAPI document of what is at `server`, with those operations that there are.
 
-    `exists` tells of a method and a path template whether it is one; `chunk_sizes` are the smallest
-    and the largest that a client may choose.
+    `exists` tells of a method and a path template whether it is one; `limits` are the smallest and
+    the largest value of each number with which an upload is begun.
     """
     whole: Mapping[str, Any] = json.loads(await _hop(_read, "openapi.json"))
-    chunk_size = whole["components"]["schemas"]["Start"]["properties"]["chunk_size"]
-    chunk_size["minimum"], chunk_size["maximum"] = chunk_sizes
+    start = whole["components"]["schemas"]["Start"]["properties"]
+    for name, (smallest, largest) in limits.items():
+        start[name].update(minimum=smallest, maximum=largest)
     paths = {
         path: {method: told for method, told in methods.items() if exists(method.upper(), path)}
         for path, methods in whole["paths"].items()

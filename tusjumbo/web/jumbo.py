@@ -87,16 +87,19 @@ class JumboExchange(Exchange):
             case Ask.CLIENT:
                 return await assets.client(request.fields)
             case Ask.DOCUMENT:
-                server = self.links.endpoint(request.scope, request.fields) or "/"
-                there = {(route.method, route.template) for route in self._routes}
-                return await assets.document(
-                    request.fields,
-                    server,
-                    lambda *operation: operation in there,
-                    routes.chunk_sizes(self.house.uploads.limits.chunk_size),
-                )
+                return await self._document(request)
             case _:
                 return ResponseHead(204, (("Allow", ", ".join(visit.allowed)),))
+
+    async def _document(self, request: Request) -> ResponseHead:
+        limits = self.house.uploads.limits
+        there = {(route.method, route.template) for route in self._routes}
+        return await assets.document(
+            request.fields,
+            self.links.endpoint(request.scope, request.fields) or "/",
+            lambda *operation: operation in there,
+            {"size": (0, limits.ceiling), "chunk_size": routes.chunk_sizes(limits.chunk_size)},
+        )
 
     @property
     def _routes(self) -> Sequence[Route]:
