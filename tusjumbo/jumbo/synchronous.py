@@ -37,23 +37,30 @@ def _blocking(
     return call
 
 
-def _with_twin(make: Callable[P, AsyncJumbo]) -> Callable[Concatenate[Jumbo, P], None]:
-    """What makes a Jumbo: the twin, and the way to it."""
+def _as_twin(
+    make: Callable[P, AsyncJumbo],
+) -> Callable[[Callable[[Jumbo, AsyncJumbo], None]], Callable[Concatenate[Jumbo, P], None]]:
+    """What takes a twin takes what makes one."""
 
-    @functools.wraps(AsyncJumbo.__init__)
-    def __init__(self: Jumbo, /, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807
-        self.twin = make(*args, **kwargs)
-        self._portal = Portal(self.twin.aclose)
+    def of(init: Callable[[Jumbo, AsyncJumbo], None]) -> Callable[Concatenate[Jumbo, P], None]:
+        @functools.wraps(AsyncJumbo.__init__)
+        def call(self: Jumbo, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            init(self, make(*args, **kwargs))
 
-    return __init__
+        return call
+
+    return of
 
 
 class Jumbo:
     twin: AsyncJumbo
     """The same for coroutines, but only for those that run `in_loop`."""
-    _portal: Portal
 
-    __init__ = _with_twin(AsyncJumbo)
+    # Not assigned like the methods below: mypy knows nothing of a class that has no `def __init__`.
+    @_as_twin(AsyncJumbo)
+    def __init__(self, twin: AsyncJumbo) -> None:
+        self.twin = twin
+        self._portal = Portal(twin.aclose)
 
     start_upload = _blocking(AsyncJumbo.start_upload)
     upload_chunk = _blocking(AsyncJumbo.upload_chunk)
