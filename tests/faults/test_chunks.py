@@ -76,7 +76,7 @@ def _putting(directory: Path, upload_id: str, seed: int) -> Iterator[subprocess.
 def _said(process: subprocess.Popen[str], lines: int) -> list[str]:
     """The first lines that it says, and after its end also what was left of them."""
     assert process.stdout is not None
-    said = []
+    said: list[str] = []
     while len(said) < lines and (line := process.stdout.readline()):
         said.append(line)
     return said
