@@ -17,6 +17,9 @@ from tusjumbo.flask import Authorize, create_blueprint, init_jumbo
 
 CHUNK = 64 * 1024
 
+FOUND = "found.json"
+"""Where `herd` writes what it has seen."""
+
 
 def app_in(directory: Path | str, *, authorize: Authorize | None = None, **options: Any) -> Flask:
     """An application with the blueprint at /upload, with chunks of 64 KiB."""
