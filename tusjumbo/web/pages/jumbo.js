@@ -101,7 +101,7 @@ export class JumboError extends Error {
 
 /** @param {string} text seconds or a date @returns {number | null} */
 function millisecondsOf(text) {
-  const wait = /^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  const wait = Number.isNaN(Number(text)) ? Date.parse(text) - Date.now() : Number(text) * 1000;
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }
 
@@ -390,13 +390,15 @@ export class JumboUpload extends EventTarget {
 
   /** @param {AbortSignal} signal @returns {Promise<Result>} */
   async #walk(signal) {
-    for (let before = -1; ; before = this.#stored) {
+    for (let before = -1; ; ) {
       const plan = (await this.#resumed(signal)) ?? (await this.#started(signal));
+      signal.throwIfAborted();
       if ("result" in plan) return plan.result;
       if (this.#stored <= before) {
         throw new JumboError({ status: 200, detail: "The server does not keep what it takes." });
       }
-      this.#sent = Math.max(this.#sent, this.#stored);
+      before = this.#stored;
+      this.#sent = Math.max(this.#sent, before);
       this.#samples = [[performance.now(), this.#sent]];
       const result = await this.#send(plan.needed, signal);
       if (result) return result;
