@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.14 python3.13 python3.12 p
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help serve test soak bench format readme conformance tools clean
+.PHONY: help serve test soak bench bench-tables format readme conformance tools clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo "make test     check, type-check, test  (ARGS=\"-k cors\")"
 	@echo "make soak     the fault campaigns, CAMPAIGN=$(CAMPAIGN) times as long"
 	@echo "make bench    measure                  (ARGS=\"--help\")"
+	@echo "make bench-tables   measure stream_csv beside DictReader, polars and pyarrow"
 	@echo "make format   put the code in shape"
 	@echo "make readme   write the README's table of settings anew"
 	@echo "make conformance   run the suite on other servers too, for the README's table"
@@ -53,6 +54,9 @@ soak: $(READY)
 
 bench: $(VENV)/.test tools
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-tables: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks.tables --peers $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix-only .

@@ -1,10 +1,10 @@
-"""How fast tables are read: `python -m tests.benchmarks.tables [--rows N] [--runs N] [--peers]`.
+"""How fast tables are read: `make bench-tables`, or with ARGS="--rows N --runs N".
 
-Ours beside the standard library's readers and, with `--peers`, polars and pyarrow, which are
-installed in `.cache/peers/tables` when first used. Four columns, every fiftieth row with quotes and
-a quoted line end. Every reader is a process of its own: rows in a second (processor time would hide
-what threads do), and its peak memory. "dicts" make what a callback of `stream_csv` gets, a dict
-for each row; the others stop short of that. Readers take turns; medians. Nothing is asserted.
+`Jumbo.stream_csv` beside the standard library's readers and, with `--peers`, polars and pyarrow,
+which are installed in `.cache/peers/tables` when first used. Four columns, every fiftieth row with
+quotes and a quoted line end. Every reader is a process of its own: rows in a second (processor time
+would hide what threads do), and its peak memory. "dicts" make what a callback of `stream_csv` gets,
+a dict for each row; the others stop short of that. Readers take turns; medians. Nothing asserted.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from pathlib import Path
 
 
 def tusjumbo_dicts(path):
-    from tusjumbo.processing.pieces import of_file
-    from tusjumbo.processing.tables import stream
-    return lambda: stream(of_file(path), lambda rows, row_count: None)
+    from tusjumbo import Jumbo
+    return lambda: Jumbo().stream_csv(path, lambda rows, row_count: None)
 
 
 def csv_reader_lists(path):

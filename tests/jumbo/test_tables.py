@@ -225,11 +225,12 @@ def test_what_could_be_an_id_is_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("users").write_bytes(table(3))
-    with pytest.raises(UploadNotFound) as caught:
-        jumbo.stream_csv("users", Told())
-    assert caught.value.__notes__ == [
-        "What could be an upload's id is one: give such a file as a Path."
-    ]
+    for follow in (False, True):
+        with pytest.raises(UploadNotFound) as caught:
+            jumbo.stream_csv("users", Told(), follow=follow)
+        assert caught.value.__notes__ == [
+            "What could be an upload's id is one: give such a file as a Path."
+        ]
     assert jumbo.stream_csv(Path("users"), Told()) == 3
     assert jumbo.stream_csv("./users", Told()) == 3
 

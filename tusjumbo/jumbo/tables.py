@@ -53,6 +53,8 @@ Callback = Callable[[list[Row], int], object]
 CHUNK_SIZE = 1000
 """Rows in one call, unless told otherwise."""
 
+_NO_PATH = "What could be an upload's id is one: give such a file as a Path."
+
 _threads = Hop(256)
 """For as many tables at once in one loop; one more waits for a thread."""
 
@@ -220,7 +222,7 @@ async def _finished(house: House, upload_id: str) -> Path:
         advice = "Read it while it arrives with follow=True."
         raise UploadUnfinished(upload_id, error.offset, error.length, advice) from None
     except UploadNotFound as error:
-        error.add_note("What could be an upload's id is one: give such a file as a Path.")
+        error.add_note(_NO_PATH)
         raise
     if not isinstance(outcome, Fetched):
         raise TypeError(f"Fetch became {outcome!r}")
@@ -247,8 +249,9 @@ class _Followed:
             session = await self._house.uploads.load(self._id)
             if session.phase is Phase.SEALED:
                 session = await self._seen_through(session)
-        except UploadNotFound:
+        except UploadNotFound as error:
             if before is None:
+                error.add_note(_NO_PATH)
                 raise
             raise UploadEnded(self._id, before.offset) from None
         if session.kind is Kind.PARTIAL:
