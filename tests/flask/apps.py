@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 
 from tusjumbo.flask import Authorize, create_blueprint, init_jumbo
 
@@ -32,4 +32,13 @@ def app_in(directory: Path | str, *, authorize: Authorize | None = None, **optio
 
 
 def served() -> Flask:
-    return app_in(**json.loads(os.environ["TEST_JUMBO"]))
+    """Says in its answers which process gave them; has been used before any server forks."""
+    app = app_in(**json.loads(os.environ["TEST_JUMBO"]))
+    app.extensions["jumbo"].get_statistics()
+
+    @app.after_request
+    def sign(response: Response) -> Response:
+        response.headers["X-Process"] = str(os.getpid())
+        return response
+
+    return app
