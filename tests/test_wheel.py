@@ -64,7 +64,9 @@ def test_the_wheel_has_the_package_its_types_and_the_command(tmp_path: Path) -> 
     assert "tusjumbo = tusjumbo.cli:main" in wheel.entry_points
     assert "# tusjumbo" in wheel.metadata
     assert "h11" not in _required(wheel.metadata)
-    assert wheel.files == _files("tusjumbo", "*.py") | {"tusjumbo/py.typed"}
+    pages = _files("tusjumbo/web/pages", "*")
+    assert "tusjumbo/web/pages/jumbo.js" in pages
+    assert wheel.files == _files("tusjumbo", "*.py") | pages | {"tusjumbo/py.typed"}
 
 
 def test_the_suites_wheel_has_the_suite_alone(tmp_path: Path) -> None:
