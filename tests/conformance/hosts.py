@@ -2,7 +2,7 @@
 
 `python -m tests.conformance.hosts HOST PORT DIRECTORY` is such a process. The table pairs every
 server with some framework and every framework with some server; what differs between the ways to
-mount is there in both ways. The endpoint is always /files/.
+mount is there in both ways. The tus endpoint is always /files/, and the Jumbo API /upload/.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def _fastapi(tus: TusJumbo) -> Any:
 
     app = FastAPI()
     tus.mount(app, "/files")
+    tus.jumbo.mount(app, "/upload")
     return app
 
 
@@ -51,20 +52,23 @@ def _fastapi_plain(tus: TusJumbo) -> Any:
 
     app = FastAPI(lifespan=lifespan)
     app.mount("/files", tus)
+    app.mount("/upload", tus.jumbo)
     return app
 
 
 def _starlette(tus: TusJumbo) -> Any:
     from starlette.applications import Starlette
 
-    return Starlette(routes=[tus.route("/files")], lifespan=tus.lifespan)
+    routes = [tus.route("/files"), tus.jumbo.route("/upload")]
+    return Starlette(routes=routes, lifespan=tus.lifespan)
 
 
 def _starlette_plain(tus: TusJumbo) -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    return Starlette(routes=[Mount("/files", tus)], lifespan=tus.lifespan)
+    routes = [Mount("/files", tus), Mount("/upload", tus.jumbo)]
+    return Starlette(routes=routes, lifespan=tus.lifespan)
 
 
 def _litestar(tus: TusJumbo) -> Any:
@@ -74,7 +78,11 @@ def _litestar(tus: TusJumbo) -> Any:
     async def uploads(scope: Any, receive: Any, send: Any) -> None:
         await tus({**scope}, receive, send)
 
-    return Litestar(route_handlers=[uploads], lifespan=[tus.lifespan], openapi_config=None)
+    @asgi("/upload", is_mount=True, copy_scope=True)
+    async def chunks(scope: Any, receive: Any, send: Any) -> None:
+        await tus.jumbo({**scope}, receive, send)
+
+    return Litestar(route_handlers=[uploads, chunks], lifespan=[tus.lifespan], openapi_config=None)
 
 
 # --- servers --------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ def recognise(method: str, path: str, routes: Sequence[Route] = ROUTES) -> Visit
     :raises MethodNotAllowed: there is, but not for this method
     :raises MalformedRequest: the number of a chunk is none
     """
+    path = path.removesuffix("/")  # which some frameworks add
     template = next((route.template for route in routes if _matches(route.template, path)), None)
     here = {route.method: route for route in routes if route.template == template}
     allowed = (*here, *(["HEAD"] if "GET" in here else []), "OPTIONS")

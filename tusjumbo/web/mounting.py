@@ -27,7 +27,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class Endpoint:
     def __init__(
-        self, exchange: ASGIApp, housekeeping: Housekeeping, hosts: WeakSet[Router]
+        self, exchange: ASGIApp, housekeeping: Housekeeping, hosts: WeakSet[Starlette]
     ) -> None:
         """`hosts` are the applications whose lifespan is ours already."""
         self._exchange = exchange
@@ -58,9 +58,9 @@ class Endpoint:
         away with a redirect, which most of them do not follow.
         """
         app.router.routes.append(self.route(path))
-        if app.router in self._hosts:
+        if app in self._hosts:
             return
-        self._hosts.add(app.router)
+        self._hosts.add(app)
         theirs = app.router.lifespan_context
 
         @asynccontextmanager
