@@ -35,7 +35,7 @@ help:
 	@echo "make bench    measure                  (ARGS=\"--help\")"
 	@echo "make bench-tables   measure stream_csv beside DictReader, polars and pyarrow"
 	@echo "make format   put the code in shape"
-	@echo "make readme   write the README's table of settings anew"
+	@echo "make readme   write the README's tables of settings and promises anew"
 	@echo "make conformance   run the suite on other servers too, for the README's table"
 	@echo "make clean    remove what was installed"
 
@@ -64,6 +64,7 @@ format: $(VENV)/.test
 
 readme: $(VENV)/.test
 	$(BIN)/python -m tusjumbo.cli.reference README.md
+	$(BIN)/python -m tests.seed README.md
 
 conformance: $(VENV)/.test $(PEERS)
 	$(BIN)/python -m tests.conformance.verdicts README.md

@@ -61,10 +61,10 @@ def test_every_block_is_executed_by_a_test_below() -> None:
     counts = {language: len(blocks) for language, blocks in BLOCKS.items()}
     assert counts == {
         "sh": 2,
-        "bash": 3,
+        "bash": 4,
         "js": 1,
-        "html": 1,
-        "python": 2,
+        "html": 2,
+        "python": 5,
         "toml": 1,
         "nginx": 1,
     }
@@ -145,7 +145,7 @@ def test_curl_and_then_a_look_at_it(server: Server) -> None:
     assert said.endswith("hello world")
     assert (server.directory / "completed" / "hello.txt").read_bytes() == b"hello world"
 
-    said = _bash(BLOCKS["bash"][2], TUSJUMBO_UPLOAD_DIR=str(server.directory))
+    said = _bash(BLOCKS["bash"][3], TUSJUMBO_UPLOAD_DIR=str(server.directory))
     assert re.search(r"^jumbo_\w+  done +11 B +11 B +100% .* hello.txt$", said, re.MULTILINE)
     assert f"file               {server.directory}/completed/hello.txt\n" in said
     assert "0 failed." in said
@@ -170,6 +170,16 @@ def test_the_extensions_it_lists_are_the_advertised_ones(server: Server) -> None
     with server.endpoint.connect() as wire:
         advertised = wire.request("OPTIONS", server.endpoint.path)["Tus-Extension"]
     assert re.split(r",\s+", listed[1]) == advertised.split(",")
+
+
+@pytest.mark.wire
+def test_curl_sends_a_chunk(server: Server) -> None:
+    said = _bash(_at(server, BLOCKS["bash"][2]))
+    assert '"status": "completed"' in said
+    assert (server.directory / "completed" / "hello.txt").read_bytes() == b"hello world"
+
+    wrong = BLOCKS["bash"][2].replace("--data-binary 'hello", "--data-binary 'jello")
+    assert '"status": 400' in _bash(_at(server, wrong))
 
 
 # --- tus-js-client -------------------------------------------------------------------------------
@@ -220,14 +230,14 @@ def test_node_and_again_after_it_was_interrupted(server: Server, node: Path) -> 
     assert len(sessions.splitlines()) == 1
 
 
-# The page is opened in a browser by tests/clients/test_browser.py.
+# The pages are opened in a browser by tests/clients/test_browser.py.
 
 
 # --- python --------------------------------------------------------------------------------------
 
 
 def _application(block: str) -> Any:
-    space: dict[str, Any] = {}
+    space: dict[str, Any] = {"__name__": "readme"}
     exec(block, space)
     return space["app"]
 
@@ -254,6 +264,36 @@ def test_starlette_with_a_gate_and_an_observer(capsys: pytest.CaptureFixture[str
         assert _upload(client, "/files") == 401
         assert _upload(client, "/files", Authorization="Bearer secret") == 201
     assert capsys.readouterr().out == "a.txt is here: completed/a.txt\n"
+
+
+def test_jumbo(capsys: pytest.CaptureFixture[str]) -> None:
+    content = hashlib.shake_128(b"film").digest(12_000_000)
+    Path("film.mp4").write_bytes(content)
+    exec(BLOCKS["python"][2], {})
+    end, look, figures = capsys.readouterr().out.splitlines()
+    assert end == f"completed {Path('data/completed/film.mp4').absolute()}"
+    assert look == f"100.0 {hashlib.sha256(content[: 5 << 20]).hexdigest()}"
+    assert figures == "1 []"
+    assert Path("data/completed/film.mp4").read_bytes() == content
+
+
+def test_flask() -> None:
+    client = _application(BLOCKS["python"][3]).test_client()
+    upload = client.post("/upload/start", json={"filename": "a.txt", "size": 5}).get_json()
+    where = f"/upload/{upload['upload_id']}/chunks/0"
+    assert client.get(f"/how-far/{upload['upload_id']}").get_json()["status"] == "uploading"
+    assert client.put(where, data=b"hello").get_json()["status"] == "completed"
+    assert Path("data/completed/a.txt").read_bytes() == b"hello"
+
+
+def test_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f'{number},"Name\n{number}"' for number in range(2500)]
+    rows.insert(7, "too,many,fields")
+    Path("people.csv").write_text("\n".join(["id,name", *rows]))
+    exec(BLOCKS["python"][4], {})
+    said = capsys.readouterr().out
+    assert re.findall(r"^\d+ rows", said, re.MULTILINE) == ["1000 rows", "2000 rows", "2500 rows"]
+    assert "line=16" in said
 
 
 # --- configuration -------------------------------------------------------------------------------

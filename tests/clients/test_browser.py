@@ -58,10 +58,12 @@ def browser() -> Iterator[Browser]:
 def origin(server: Server, directory: Path) -> Iterator[str]:
     """Where the page is; not where its uploads go."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (page,) = re.findall(r"^```html\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    endpoint = f"http://{server.endpoint.host}:{server.endpoint.port}"
-    assert "http://127.0.0.1:8080" in page
-    page = page.replace("http://127.0.0.1:8080", endpoint)
+    assert readme.count("http://127.0.0.1:8080") > 2
+    readme = readme.replace(
+        "http://127.0.0.1:8080", f"http://{server.endpoint.host}:{server.endpoint.port}"
+    )
+    page, jumbo = re.findall(r"^```html\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (directory / "jumbo.html").write_text(f"<!doctype html><title>upload</title>{jumbo}")
     page, replaced = re.subn(r"https://esm\.sh/[^']*", "./tus.mjs", page)
     assert replaced == 1
     (directory / "index.html").write_text(f"<!doctype html><title>upload</title>{page}")
@@ -142,3 +144,18 @@ def test_the_page_can_read_a_refusal(page: Page, make_file: MakeFile, tmp_path: 
         page.goto(url)
         page.set_input_files("input", make_file(1_000_001))
         assert "response code: 413" in console.wait_for("^tus: ")
+
+
+def test_jumbos_page_uploads_many(
+    server: Server, page: Page, make_file: MakeFile, tmp_path: Path
+) -> None:
+    files = [make_file(20_000_000), make_file(3)]
+    console = Console(page)
+    with origin(server, tmp_path) as url:
+        page.goto(f"{url}jumbo.html")
+        page.set_input_files("input", files)
+        for file in files:
+            path = console.wait_for(f"^finished: completed/{file.stem}").split(": ")[1]
+            assert (server.directory / path).read_bytes() == file.read_bytes()
+    assert "100 %" in console.lines
+    assert not [line for line in console.lines if "rror" in line]

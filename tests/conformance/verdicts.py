@@ -22,6 +22,7 @@ from conformance.registry import cases
 from tests.harness.peers import PEERS
 from tests.harness.process import ROOT
 from tests.harness.programs import running
+from tusjumbo.cli.reference import replaced
 
 Verdicts: TypeAlias = Mapping[str, str]
 """By row."""
@@ -98,12 +99,7 @@ def inserted(document: str, found: Mapping[str, Verdicts]) -> str:
 
     :raises ValueError: it does not have the two marks, once each and in order
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"the document needs {BEGIN} and then {END}, once each")
-    table = "\n".join(_table(found))
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+    return replaced(document, BEGIN, END, "\n".join(_table(found)))
 
 
 def _table(found: Mapping[str, Verdicts]) -> Iterator[str]:

@@ -51,11 +51,19 @@ def inserted(document: str) -> str:
 
     :raises ValueError: it does not have the two marks, once each and in order
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"the document needs {BEGIN} and then {END}, once each")
-    return f"{before}{BEGIN}\n\n{reference()}\n{END}{after}"
+    return replaced(document, BEGIN, END, reference())
+
+
+def replaced(document: str, begin: str, end: str, table: str) -> str:
+    """`document` with `table` instead of what is between two marks.
+
+    :raises ValueError: it does not have them, once each and in order
+    """
+    before, first, rest = document.partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last or begin in rest or end in after:
+        raise ValueError(f"the document needs {begin} and then {end}, once each")
+    return f"{before}{begin}\n\n{table.strip()}\n\n{end}{after}"
 
 
 def main(arguments: Sequence[str]) -> None:
