@@ -45,7 +45,7 @@ def test_help_lists_the_commands(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = _say(capsys, *arguments)
-    assert all(f"\u2502 {name} " in text for name in ("serve", "list", "show", "sweep"))
+    assert all(f"\u2502 {name} " in text for name in ("serve", "list", "show", "recover", "sweep"))
 
 
 def test_help_shows_every_setting_with_variable_and_default(

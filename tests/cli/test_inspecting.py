@@ -1,4 +1,4 @@
-"""`list`, `show` and `sweep` on a real directory, in this process."""
+"""`list`, `show`, `recover` and `sweep` on a real directory, in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from tusjumbo.cli import main
 from tusjumbo.composition import House, compose
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Kind, Phase, UploadSession
+from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, UploadSession
 from tusjumbo.settings import Durability, UploadSettings
 
 MIB = 1024**2
@@ -79,15 +79,25 @@ def test_list_is_a_table_oldest_first(capsys: pytest.CaptureFixture[str]) -> Non
         _session(
             "d", created_at=NOW - 3700, phase=Phase.ABANDONED, kind=Kind.PARTIAL, expires_at=NOW - 1
         ),
+        _session(
+            *("e", (0, 3)),
+            created_at=NOW - 250,
+            phase=Phase.ABANDONED,
+            expires_at=NOW + 7260,
+            metadata={"filename": b"g.x"},
+        ),
     )
     assert _run(capsys, "list") == [
-        "ID  PHASE      RECEIVED    LENGTH  DONE  AGE  EXPIRES  KIND     FILE",
-        "c   done            3 B       3 B  100%   1d  never    whole",
-        "a   open            0 B         ?     ?   2h  never    whole",
-        "d   abandoned       0 B  12.0 MiB    0%   1h  now      partial",
-        "b   open        5.0 MiB  12.0 MiB   41%   3m  in 3d    whole    f.x",
+        "ID  PHASE      RECEIVED    LENGTH  DONE  AGE  EXPIRES        KIND     FILE",
+        "c   done            3 B       3 B  100%   1d  never          whole",
+        "a   open            0 B         ?     ?   2h  never          whole",
+        "d   abandoned       0 B  12.0 MiB    0%   1h  removed now    partial",
+        "e   abandoned       3 B  12.0 MiB    0%   4m  removed in 2h  whole    g.x",
+        "b   open        5.0 MiB  12.0 MiB   41%   3m  in 3d          whole    f.x",
     ]
     assert [line.split()[0] for line in _run(capsys, "list", "--phase", "open")] == ["ID", "a", "b"]
+    aside = _run(capsys, "list", "--phase", "abandoned")
+    assert [line.split()[0] for line in aside] == ["ID", "d", "e"]
 
 
 def test_list_escapes_what_could_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +148,9 @@ def test_list_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(capsys, "list", "--phase=done") == ["There are no done uploads in data."]
 
 
-@pytest.mark.parametrize("command", [("list",), ("show", "a"), ("sweep",)], ids=lambda c: str(c[0]))
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "a"), ("recover", "a"), ("sweep",)], ids=lambda c: str(c[0])
+)
 def test_looking_creates_no_directory(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,13 +240,49 @@ def test_show_json(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = _run(capsys, "show", "a", "--json")
     found = json.loads(line)
     assert found["chunks"] == [
-        {"first": 0, "last": 0, "state": "complete"},
-        {"first": 1, "last": 1, "state": "partial"},
-        {"first": 2, "last": 2, "state": "complete"},
-        {"first": 3, "last": 5, "state": "missing"},
+        {"first": 0, "last": 0, "state": "complete", "sha256": None},
+        {"first": 1, "last": 1, "state": "partial", "sha256": None},
+        {"first": 2, "last": 2, "state": "complete", "sha256": None},
+        {"first": 3, "last": 5, "state": "missing", "sha256": None},
     ]
     assert found["missing"] == [{"start": 10, "stop": 15}, {"start": 30, "stop": 52}]
     assert (found["chunk_size"], found["chunks_expected"], found["chunks_received"]) == (10, 6, 2)
+
+
+def test_show_tells_what_chunks_were(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that came as chunks, each by itself; what lies between them in stretches."""
+    session = _session("a", (0, 70), (75, 78), length=100, chunk_size=10)
+    _seed(session)
+
+    async def record(house: House) -> None:
+        found = [ChunkDigest(number, bytes([number]) * 32, NOW) for number in (6, 2, 3)]
+        await house.catalog.update("a", lambda session: session, digests=found)
+
+    _in_house(record, "data")
+    lines = [" ".join(line.split()) for line in _run(capsys, "show", "a")]
+    at = lines.index("chunks 7 of 10 complete, 10 B each")
+    assert lines[at + 1 : -2] == [
+        "0-1 complete",
+        f"2 complete, SHA-256 {'02' * 32}",
+        f"3 complete, SHA-256 {'03' * 32}",
+        "4-5 complete",
+        f"6 complete, SHA-256 {'06' * 32}",
+        "7 3 of 10 bytes",
+        "8-9 missing",
+    ]
+    (line,) = _run(capsys, "show", "a", "--json")
+    chunks = json.loads(line)["chunks"]
+    assert [(it["first"], it["last"]) for it in chunks] == [
+        *((0, 1), (2, 2), (3, 3), (4, 5), (6, 6), (7, 7), (8, 9))
+    ]
+    assert [it["sha256"] for it in chunks if it["sha256"]] == ["02" * 32, "03" * 32, "06" * 32]
+
+
+def test_show_until_when_it_can_be_recovered(capsys: pytest.CaptureFixture[str]) -> None:
+    _seed(_session("a", phase=Phase.ABANDONED, expires_at=NOW + 3700))
+    lines = dict(line.split(maxsplit=1) for line in _run(capsys, "show", "a"))
+    assert lines["removed"].endswith("Z (in 1h)")
+    assert "expires" not in lines
 
 
 def test_show_survives_the_largest_length(capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,6 +312,59 @@ def test_show_nobody(upload_id: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_show_in_an_empty_directory(capsys: pytest.CaptureFixture[str]) -> None:
     Path("data").mkdir()
     assert _run(capsys, "show", "a", code=1)[0].startswith("tusjumbo: There is no such upload")
+    assert list(Path("data").iterdir()) == []
+
+
+# --- recover -------------------------------------------------------------------------------------
+
+
+def test_recover_says_what_came_back(capsys: pytest.CaptureFixture[str]) -> None:
+    _seed(
+        _session("a", (0, 3), expires_at=NOW - 5, metadata={"filename": b"\x1b.x"}),
+        _session("b", (0, 5 * MIB), expires_at=NOW - 5),
+        _session("c", (0, 7), length=None, expires_at=NOW - 5),
+        _session("d", expires_at=NOW + 3600),
+    )
+    assert main(["sweep"]) == 0
+    assert sorted(os.listdir("data/abandoned")) == ["a", "b", "c"]
+    capsys.readouterr()
+    assert _run(capsys, "recover", "a", "http://127.0.0.1/files/c") == [
+        r"recovered: a \x1b.x, 3 B of 12.0 MiB, expires in 6d",
+        "recovered: c, 7 B of ?, expires in 6d",
+    ]
+    assert os.listdir("data/abandoned") == ["b"]
+    assert Path("data/sessions/a").read_bytes() == bytes(3)
+    assert _run(capsys, "recover", "b", "--expire-after=0") == [
+        "recovered: b, 5.0 MiB of 12.0 MiB, expires never"
+    ]
+    phases = [json.loads(line)["phase"] for line in _run(capsys, "list", "--json")]
+    assert phases == ["open"] * 4
+    assert _run(capsys, "sweep")[-1].startswith("Swept data: 0 finished, 0 set aside")
+
+
+def test_recover_says_what_did_not_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    _seed(
+        _session("busy", expires_at=NOW + 3600),
+        _session("lost", (0, 3), phase=Phase.ABANDONED, expires_at=NOW + 3600),
+        _session("fine", phase=Phase.ABANDONED, expires_at=NOW + 3600),
+    )
+    Path("data/sessions/lost").unlink()
+    assert main(["recover", "busy", "nobody", "../data", "lost", "fine"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "recovered: fine, 0 B of 12.0 MiB, expires in 6d\n"
+    lines = err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        *(["tusjumbo", name] for name in ("busy", "nobody", "../data", "lost"))
+    ]
+    assert lines[0].endswith("There is nothing to recover: this upload is uploading.")
+    phases = {it["id"]: it["phase"] for it in map(json.loads, _run(capsys, "list", "--json"))}
+    assert phases == {"busy": "open", "fine": "open", "lost": "abandoned"}
+
+
+def test_recover_in_an_empty_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data").mkdir()
+    (line,) = _run(capsys, "recover", "a", code=1)
+    assert line.startswith("tusjumbo: a: There is no such upload")
     assert list(Path("data").iterdir()) == []
 
 

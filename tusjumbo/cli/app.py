@@ -67,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         _complain(str(error))
     except TusJumboError as error:
-        because = f" ({error.__cause__})" if error.__cause__ else ""
-        _complain(f"{error}{because}")
+        _complain(_because(error))
         return FAILED
     except BrokenPipeError:
         # The reader of a pipe has seen enough; nothing more may be written at exit either.
@@ -83,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(text: str) -> None:
     print(f"tusjumbo: {printable(' '.join(text.split()))}", file=sys.stderr)
+
+
+def _because(error: TusJumboError) -> str:
+    return f"{error} ({error.__cause__})" if error.__cause__ else str(error)
 
 
 # --- settings as flags ---------------------------------------------------------------------------
@@ -216,6 +219,25 @@ def show(
 
     show_upload(_existing(flags), upload_id, as_json=json)
     return 0
+
+
+@app.command
+@_taking(*_only("upload_dir", "expire_after", "durability"))
+def recover(
+    upload_ids: Annotated[list[str], Parameter(name="ID", help="As in the uploads' addresses.")],
+    /,
+    **flags: Any,
+) -> int:
+    """Bring abandoned uploads back, to be continued by those who sent them.
+
+    `tusjumbo list --phase abandoned` shows which there are. A running server need not be stopped.
+    """
+    from tusjumbo.cli.inspecting import recover_uploads
+
+    failures = recover_uploads(_existing(flags), upload_ids)
+    for upload_id, error in failures.items():
+        _complain(f"{upload_id}: {_because(error)}")
+    return FAILED if failures else 0
 
 
 @app.command

@@ -1,4 +1,4 @@
-"""`list`, `show` and `sweep`: the catalog as a person or a script wants to see it.
+"""`list`, `show`, `recover` and `sweep`: the catalog as a person or a script wants to see it.
 
 All of it works beside a running server, whose catalog and locks are made for many processes, and
 nothing is created where nothing was. What clients called their files is made safe to print.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging.config
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TypeVar
@@ -19,13 +20,18 @@ import anyio
 from tusjumbo.cli import logs, text
 from tusjumbo.composition import CATALOG, House, compose
 from tusjumbo.engine.sweep import Swept
-from tusjumbo.errors import StorageLost, UploadNotFound
+from tusjumbo.errors import StorageLost, TusJumboError, UploadNotFound
 from tusjumbo.ports import Catalog, Observer
 from tusjumbo.sessions import events, ids
-from tusjumbo.sessions.session import Phase, UploadChunk, UploadSession
+from tusjumbo.sessions.commands import Recover
+from tusjumbo.sessions.session import ChunkDigest, Phase, UploadChunk, UploadSession
 from tusjumbo.settings import LogFormat, LogLevel, UploadSettings
 
 T = TypeVar("T")
+
+Digests = Mapping[int, ChunkDigest]
+Stretch = tuple[UploadChunk, UploadChunk, str | None]
+"""The first and the last chunk, and the SHA-256 in hexadecimal of the one that they are."""
 
 _PAGE = 500
 
@@ -55,7 +61,7 @@ def _is_furnished(settings: UploadSettings) -> bool:
 def list_uploads(settings: UploadSettings, phase: Phase | None, *, as_json: bool) -> None:
     """Print the uploads, oldest first; with `as_json` one object a line, in the order of ids."""
     present = _objects if as_json else _table
-    if (settings.upload_dir / CATALOG).exists():
+    if _is_furnished(settings):
         _in_house(settings, partial(present, phase=phase))
     elif not as_json:
         print(_nothing(settings, phase))
@@ -103,7 +109,7 @@ def _row(session: UploadSession, now: float) -> tuple[str, ...]:
         "?" if session.length is None else text.size(session.length),
         "?" if session.progress is None else f"{int(session.progress)}%",
         text.span(now - session.created_at),
-        _until(session.expires_at, now),
+        _end(session, now),
         session.kind.value,
         text.printable(session.filename),
     )
@@ -113,6 +119,12 @@ def _until(moment: float | None, now: float) -> str:
     if moment is None:
         return "never"
     return "now" if moment <= now else f"in {text.span(moment - now)}"
+
+
+def _end(session: UploadSession, now: float) -> str:
+    """When time ends it: an abandoned one can be recovered until its bytes are removed."""
+    until = _until(session.expires_at, now)
+    return f"removed {until}" if session.phase is Phase.ABANDONED else until
 
 
 def _facts(session: UploadSession) -> dict[str, object]:
@@ -150,23 +162,35 @@ def show_upload(settings: UploadSettings, address: str, *, as_json: bool) -> Non
 
     :raises UploadNotFound: there is none
     """
-    upload_id = address.rstrip("/").rpartition("/")[2]
-    if not ids.is_valid(upload_id) or not (settings.upload_dir / CATALOG).exists():
+    upload_id = _id_in(address)
+    if not _is_furnished(settings):
         raise UploadNotFound(upload_id)
     _in_house(settings, partial(_show, upload_id=upload_id, as_json=as_json))
 
 
+def _id_in(address: str) -> str:
+    """The id that `address` is or ends with.
+
+    :raises UploadNotFound: none can be
+    """
+    upload_id = address.rstrip("/").rpartition("/")[2]
+    if not ids.is_valid(upload_id):
+        raise UploadNotFound(upload_id)
+    return upload_id
+
+
 async def _show(house: House, upload_id: str, *, as_json: bool) -> None:
     session = await house.catalog.load(upload_id)
+    digests = await house.catalog.digests(upload_id)
     if as_json:
-        print(json.dumps(_facts(session) | _chunk_facts(session)))
+        print(json.dumps(_facts(session) | _chunk_facts(session, digests)))
         return
     lines = [
         *_story(session, time.time()),
         ("file", await _whereabouts(house, session)),
         *((f"part {number}", part_id) for number, part_id in enumerate(session.parts, 1)),
         *((f"metadata {key}", value) for key, value in _metadata(session).items()),
-        *_chunk_story(session),
+        *_chunk_story(session, digests),
     ]
     for line in text.table((text.printable(name), text.printable(value)) for name, value in lines):
         print(line)
@@ -194,7 +218,8 @@ def _story(session: UploadSession, now: float) -> Iterator[tuple[str, str]]:
     if session.expires_at is None:
         yield "expires", "never"
     else:
-        yield "expires", f"{text.moment(session.expires_at)} ({_until(session.expires_at, now)})"
+        ends = "removed" if session.phase is Phase.ABANDONED else "expires"
+        yield ends, f"{text.moment(session.expires_at)} ({_until(session.expires_at, now)})"
 
 
 # --- chunks --------------------------------------------------------------------------------------
@@ -221,14 +246,33 @@ def _stretches(session: UploadSession) -> Iterator[tuple[UploadChunk, UploadChun
         yield from pairs if state == "partial" else [(pairs[0][0], pairs[-1][1])]
 
 
-def _chunk_facts(session: UploadSession) -> dict[str, object]:
+def _told_apart(session: UploadSession, digests: Digests) -> Iterator[Stretch]:
+    """The stretches, with every chunk by itself that has a SHA-256: who sent it knows it as one."""
+    numbers = sorted(digests)
+    for first, last in _stretches(session):
+        at = first.chunk_number
+        for number in numbers[bisect_left(numbers, at) : bisect_right(numbers, last.chunk_number)]:
+            if at < number:
+                yield session.chunk(at), session.chunk(number - 1), None
+            yield session.chunk(number), session.chunk(number), digests[number].sha256.hex()
+            at = number + 1
+        if at <= last.chunk_number:
+            yield session.chunk(at), last, None
+
+
+def _chunk_facts(session: UploadSession, digests: Digests) -> dict[str, object]:
     return {
         "chunk_size": session.chunk_size,
         "chunks_expected": session.chunks_expected,
         "chunks_received": session.chunks_received,
         "chunks": [
-            {"first": first.chunk_number, "last": last.chunk_number, "state": _state(first)}
-            for first, last in _stretches(session)
+            {
+                "first": first.chunk_number,
+                "last": last.chunk_number,
+                "state": _state(first),
+                "sha256": sha256,
+            }
+            for first, last, sha256 in _told_apart(session, digests)
         ],
         "missing": [
             {"start": start, "stop": stop} for start, stop in session.ranges.missing(0, session.end)
@@ -236,21 +280,51 @@ def _chunk_facts(session: UploadSession) -> dict[str, object]:
     }
 
 
-def _chunk_story(session: UploadSession) -> Iterator[tuple[str, str]]:
+def _chunk_story(session: UploadSession, digests: Digests) -> Iterator[tuple[str, str]]:
     expected = "?" if session.chunks_expected is None else session.chunks_expected
     each = text.size(session.chunk_size)
     yield "chunks", f"{session.chunks_received} of {expected} complete, {each} each"
-    for first, last in _stretches(session):
+    for first, last, sha256 in _told_apart(session, digests):
         state = _state(first)
         if state == "partial":
             state = f"{first.received} of {first.stop - first.start} bytes"
-        yield f"  {_run(first.chunk_number, last.chunk_number)}", state
+        known = f", SHA-256 {sha256}" if sha256 else ""
+        yield f"  {_run(first.chunk_number, last.chunk_number)}", state + known
     for start, stop in session.ranges.missing(0, session.end):
         yield "missing", f"bytes {_run(start, stop - 1)}"
 
 
 def _run(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
+
+
+# --- recover -------------------------------------------------------------------------------------
+
+
+def recover_uploads(
+    settings: UploadSettings, addresses: Sequence[str]
+) -> Mapping[str, TusJumboError]:
+    """Bring abandoned uploads back, saying so, and return why others could not be."""
+    failures = {}
+    for address in addresses:
+        try:
+            upload_id = _id_in(address)
+            if not _is_furnished(settings):
+                raise UploadNotFound(upload_id)
+            _in_house(settings, partial(_recover, upload_id=upload_id))
+        except TusJumboError as error:
+            failures[address] = error
+    return failures
+
+
+async def _recover(house: House, upload_id: str) -> None:
+    await house.uploads.execute(Recover(upload_id))
+    session = await house.catalog.load(upload_id)
+    length = "?" if session.length is None else text.size(session.length)
+    name = f" {text.printable(session.filename)}" if session.filename else ""
+    until = _until(session.expires_at, time.time())
+    received = text.size(session.ranges.total)
+    print(f"recovered: {session.id}{name}, {received} of {length}, expires {until}")
 
 
 # --- sweep ---------------------------------------------------------------------------------------
@@ -260,7 +334,7 @@ def sweep_uploads(settings: UploadSettings) -> int:
     """Handle whatever is due, saying what, and return how many uploads could not be handled."""
     logging.config.dictConfig(logs.configuration(LogFormat.TEXT, LogLevel.WARNING))
     where = text.printable(str(settings.upload_dir))
-    if not (settings.upload_dir / CATALOG).exists():
+    if not _is_furnished(settings):
         print(f"There is nothing to do in {where}.")
         return 0
     swept = _in_house(settings, _sweep, _tell)
