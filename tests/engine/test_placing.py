@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.engine.fakes import CUT, FOREVER, Script
 from tests.engine.test_uploads import Bench, data
-from tusjumbo.engine import pump
+from tusjumbo.engine import placing, pump
 from tusjumbo.errors import (
     CatalogFailed,
     ChunkConflict,
@@ -469,6 +469,16 @@ async def test_verifying_reads_what_is_there_now() -> None:
     assert (await bench.verify(upload_id, 2)).sha256 is None
     bench.store.files[upload_id][3] ^= 1
     assert (await bench.verify(upload_id, 0)).sha256 != good.digest()
+
+
+async def test_a_large_chunk_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "STEP", 4)
+    bench = Chunks()
+    upload_id = await bench.start()
+    await bench.put(upload_id, 1)
+    bench.store.reads.clear()
+    assert (await bench.verify(upload_id, 1)).sha256 == hashlib.sha256(chunk(1)).digest()
+    assert bench.store.reads == [(10, 14), (14, 18), (18, 20)]
 
 
 async def test_verifying_finds_bytes_that_were_moved_meanwhile() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from tusjumbo.digests import ALGORITHMS
 from tusjumbo.engine.abandoning import GiveUp
+from tusjumbo.engine.checks import STEP
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
@@ -143,17 +144,21 @@ class Placing:
         chunk = await self._chunk(session, command.number)
         if not chunk.is_complete:
             return Verified(session, chunk, None)
-        hasher = ALGORITHMS[CHUNKS_BY].new()
         try:
-            await self.store.examine(session, chunk.start, chunk.stop, hasher)
+            sha256 = await self._hash(session, chunk)
         except StorageLost:
             # It may just have been finished, and then its bytes are somewhere else now.
             now = await self.load(command.id)
             if now.phase is session.phase:
                 raise
-            hasher = ALGORITHMS[CHUNKS_BY].new()
-            await self.store.examine(now, chunk.start, chunk.stop, hasher)
-        return Verified(session, chunk, hasher.digest())
+            sha256 = await self._hash(now, chunk)
+        return Verified(session, chunk, sha256)
+
+    async def _hash(self, session: UploadSession, chunk: UploadChunk) -> bytes:
+        hasher = ALGORITHMS[CHUNKS_BY].new()
+        for start in range(chunk.start, chunk.stop, STEP):
+            await self.store.examine(session, start, min(start + STEP, chunk.stop), hasher)
+        return hasher.digest()
 
     async def _chunk(self, session: UploadSession, number: int) -> UploadChunk:
         """The chunk, with what was recorded of it.
