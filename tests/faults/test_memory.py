@@ -6,6 +6,7 @@ started and answered one small upload: what the first request loads is not what 
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import tempfile
@@ -18,11 +19,14 @@ import pytest
 from tests.faults.campaign import CAMPAIGN, MIB
 from tests.harness.process import Server, memory, reset_peak
 from tests.harness.wire import Wire, until_all_read
+from tests.web.chunks import JSON
+from tests.web.forms import CONTENT_TYPE, form
 from tusjumbo.digests import ALGORITHMS
 
 pytestmark = [pytest.mark.wire, pytest.mark.campaign]
 
 GIB = 1024 * MIB
+ZEROS = bytes(4 * MIB)
 CHECKED_SIZE = GIB if CAMPAIGN == 1 else 5 * GIB
 
 
@@ -95,6 +99,38 @@ def test_one_checked_upload_of_a_gib(memory_disk: Path, algorithm: str, told: st
         grown = memory(server.main)["VmHWM"] - idle
         print(f"{algorithm} {told}: {grown / MIB:.1f} MiB over the idle {idle / MIB:.1f} MiB")
         assert grown < 24 * MIB
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_one_form_of_2_gib(memory_disk: Path, framing: str) -> None:
+    """A chunk of Jumbo's that comes in a form does not enter memory, nor the disk twice."""
+    size = 2 * GIB
+    told = {"filename": "a", "size": size, "chunk_size": size}
+    with Server(memory_disk / "data") as server:
+        idle = _idle(server)
+        answer = server.tus.request("POST", "/upload/start", JSON, json.dumps(told).encode())
+        begun = json.loads(answer.expect(201).body)
+        assert begun["total_chunks"] == 1
+        whole = form(b"", upload_id=begun["upload_id"], chunk_number="0")
+        end = whole.index(b"\r\n\r\n", whole.index(b'name="chunk"')) + 4
+        length = ("Content-Length", str(len(whole) + size))
+        kind = ("Transfer-Encoding", "chunked") if framing == "chunked" else length
+        with server.endpoint.connect() as wire:
+            wire.head("POST", "/upload/chunk", [("Content-Type", CONTENT_TYPE), kind])
+            send = wire.send_chunk if framing == "chunked" else wire.send
+            send(whole[:end])
+            for _ in range(size // (4 * MIB)):
+                send(ZEROS)
+            send(whole[end:])
+            if framing == "chunked":
+                wire.send_chunk(b"")
+            wire.deadline = 120
+            said = json.loads(wire.read().expect(200).body)
+        grown = memory(server.main)["VmHWM"] - idle
+        print(f"form, {framing}: {grown / MIB:.1f} MiB over the idle {idle / MIB:.1f} MiB")
+        assert grown < 24 * MIB
+        assert (said["status"], said["size"]) == ("completed", size)
+        assert (server.directory / said["path"]).stat().st_size == size
 
 
 def _send_chunked(wire: Wire, size: int, trailer: str = "") -> None:
