@@ -338,18 +338,16 @@ async def test_a_chunk_that_tus_began_is_completed() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data())
-async def test_any_mixture_comes_to_the_same(drawn: st.DataObject) -> None:
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, COUNT - 1), st.integers(1, 40))))
+async def test_any_mixture_comes_to_the_same(steps: list[tuple[bool, int, int]]) -> None:
     bench = Chunks()
     upload_id = await bench.start()
-    while bench.session(upload_id).phase is Phase.OPEN:
-        if drawn.draw(st.booleans()):
-            number = drawn.draw(st.integers(0, COUNT - 1))
+    for is_chunk, number, size in [*steps, *((True, number, 0) for number in range(COUNT))]:
+        offset = bench.session(upload_id).offset
+        if is_chunk:
             await bench.put(upload_id, number)
-        else:
-            offset = bench.session(upload_id).offset
-            stop = drawn.draw(st.integers(offset + 1, len(CONTENT)))
-            await bench.append(upload_id, offset, CONTENT[offset:stop])
+        elif offset < len(CONTENT):
+            await bench.append(upload_id, offset, CONTENT[offset : offset + size])
     assert bench.store.completed[upload_id] == CONTENT
     for number, digest in bench.catalog.recorded[upload_id].items():
         assert digest.sha256 == hashlib.sha256(chunk(number)).digest()
