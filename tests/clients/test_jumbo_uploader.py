@@ -199,6 +199,24 @@ def test_chunks_are_on_the_server_at_the_same_time(
     assert origin.most == 3
 
 
+def test_progress_counts_what_is_on_its_way(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    gate = Gate()
+    origin.on("PUT", "", gate, 3)
+    tab.begin([make_file(3 * CHUNK)])
+    gate.wait_for(3)
+
+    def sent() -> int:
+        tab.page.wait_for_timeout(10)
+        return int(tab.page.evaluate("() => tests.uploader.progress.sent"))
+
+    poll(lambda: sent() == 3 * CHUNK, DEADLINE, "what is on its way is not counted")
+    assert tab.events("chunk") == []
+    gate.open()
+    tab.paths()
+
+
 def test_the_server_may_be_of_another_origin(
     server: Server, origin: Front, tab: Tab, make_file: MakeFile
 ) -> None:
@@ -293,6 +311,8 @@ def test_a_page_without_modules_asks_for_a_global(tab: Tab) -> None:
 
 
 # --- stopping and going on -----------------------------------------------------------------------
+# Requests that were held stay so until the end, and the server hands their chunks over. (Chromium
+# sends again what breaks on a connection that was used before, also if the page has given it up.)
 
 
 def test_pause_and_resume(server: Server, origin: Front, tab: Tab, make_file: MakeFile) -> None:
@@ -302,13 +322,13 @@ def test_pause_and_resume(server: Server, origin: Front, tab: Tab, make_file: Ma
     tab.begin([file])
     gate.wait_for(3)
     tab.all("pause")
-    gate.open()
     assert tab.wait_for("pause")[0]["state"] == "paused"
     before = origin.chunks()
     assert sorted(before) == [0, 1, 2]
     asked = len(origin.seen)
     tab.all("resume")
     compare(server, tab.paths(), [file])
+    gate.open()
     assert origin.seen[asked].path.startswith("/upload/resume/")
     assert sorted(origin.chunks(asked)) == [3, 4, 5, 6, 7]
     assert len(origin.asked("POST")) == 1
@@ -345,10 +365,10 @@ def test_after_a_reload_only_missing_chunks_are_sent(
     gate.wait_for(3)
     assert len(tab.storage()) == 1
     tab.open()
-    gate.open()
     asked = len(origin.seen)
     tab.begin([file])
     compare(server, tab.paths(), [file])
+    gate.open()
     assert sorted(origin.chunks(asked)) == [5, 6, 7, 8, 9]
     assert len(origin.asked("POST")) == 1
     first = tab.events("progress")[0]
@@ -386,11 +406,11 @@ def test_an_upload_that_is_gone_begins_anew(
     tab.begin([file])
     gate.wait_for(3)
     tab.all("pause")
-    gate.open()
     (upload_id,) = tab.storage().values()
     assert tab.page.request.delete(f"{origin.url}upload/{upload_id}").status == 200
     tab.all("resume")
     compare(server, tab.paths(), [file])
+    gate.open()
     assert len(origin.asked("POST", "/start")) == 2
 
 
@@ -449,8 +469,8 @@ def test_a_second_page_takes_over(
     second.page.evaluate("() => navigator.locks.query()")  # its request comes after ours
     assert len(origin.seen) == asked
     tab.page.close()
-    gate.open()
     compare(server, second.paths(), [file])
+    gate.open()
     assert len(origin.asked("POST")) == 1
     assert sorted(origin.chunks(asked)) == [3, 4, 5]
 
@@ -502,6 +522,19 @@ def test_the_server_says_when_to_come_back(
     (retry,) = tab.wait_for("retry")
     assert 1000 <= retry["delay"] <= 1001
     tab.paths()
+
+
+def test_a_server_that_says_nothing_is_asked_again(
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+) -> None:
+    file = make_file(CHUNK)
+    gate = Gate()
+    origin.on("PUT", "", gate)
+    tab.begin([file], timeout=300)
+    (retry,) = tab.wait_for("retry")
+    assert retry["error"]["message"] == "The server has not been heard of."
+    compare(server, tab.paths(), [file])
+    gate.open()
 
 
 PROBLEM = b'{"type": "urn:x:no", "title": "No", "status": 507, "detail": "There is no room."}'

@@ -114,10 +114,13 @@ export function backoff(attempt, { delay, maxDelay }, retryAfter = null, random 
   return Math.min(LONGEST_TIMER, (retryAfter ?? 0) + jitter);
 }
 
+/** Not by its class, of which each frame has its own. @param {Blob} blob @returns {blob is File} */
+const isFile = (blob) => "lastModified" in blob;
+
 /** All that a page may know of a file. A mere Blob has nothing of the kind.
  * @param {Blob} file @param {string} endpoint */
 function fingerprint(file, endpoint) {
-  if (!(file instanceof File)) return null;
+  if (!isFile(file)) return null;
   const { name, size, lastModified, type, webkitRelativePath } = file;
   return JSON.stringify([endpoint, webkitRelativePath || name, size, lastModified, type]);
 }
@@ -290,7 +293,7 @@ export class JumboUpload extends EventTarget {
   constructor(file, options, given, slots, rank) {
     super();
     this.file = file;
-    this.name = given.name ?? (file instanceof File ? file.name : "blob");
+    this.name = given.name ?? (isFile(file) ? file.name : "blob");
     this.id = given.id ?? null;
     const { metadata } = options;
     this.metadata = {
@@ -424,7 +427,7 @@ export class JumboUpload extends EventTarget {
     }
     this.#chunkSize = known.chunk_size;
     const needed = /** @type {number[]} */ (known.chunks_needed);
-    const missing = needed.reduce((sum, number) => sum + this.#chunk(number).size, 0);
+    const missing = needed.reduce((sum, number) => sum + this.#sizeOf(number), 0);
     // A list of very many chunks is cut, and a chunk of which a part is there is needed: so both.
     this.#stored = Math.min(size - missing, Math.floor((size * known.progress) / 100));
     // If all are there and it is not completed, it is once any of them comes again.
@@ -473,7 +476,8 @@ export class JumboUpload extends EventTarget {
 
   /** @param {number} number @param {AbortSignal} signal */
   async #sendChunk(number, signal) {
-    const chunk = this.#chunk(number);
+    const start = number * this.#chunkSize;
+    const chunk = this.file.slice(start, start + this.#sizeOf(number));
     const onProgress = (/** @type {number} */ sent) => this.#fly(number, Math.min(sent, chunk.size));
     try {
       const prepare = async () => ({ ...(await sealed(chunk)), onProgress });
@@ -552,8 +556,8 @@ export class JumboUpload extends EventTarget {
   }
 
   /** @param {number} number */
-  #chunk(number) {
-    return this.file.slice(number * this.#chunkSize, (number + 1) * this.#chunkSize);
+  #sizeOf(number) {
+    return Math.min(this.#chunkSize, this.file.size - number * this.#chunkSize);
   }
 
   get #segment() {
@@ -640,7 +644,7 @@ export class JumboUploader extends EventTarget {
   /** @overload @param {Iterable<Blob> | ArrayLike<Blob>} files @param {Given} [given] @returns {JumboUpload[]} */
   /** @param {Blob | Iterable<Blob> | ArrayLike<Blob>} files @param {Given} [given] */
   add(files, given = {}) {
-    if (!(files instanceof Blob)) return Array.from(files, (file) => this.add(file, given));
+    if (!("arrayBuffer" in files)) return Array.from(files, (file) => this.add(file, given));
     const upload = new JumboUpload(files, this.#options, given, this.#slots, this.#added++);
     this.uploads.push(upload);
     for (const type of EVENTS) {
