@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -238,6 +239,33 @@ async def test_a_file_system_without_hard_links(
         assert await read(await store.locate(finished)) == data
         await store.remove(session)  # its receipt was lost
         assert tree(root) == {}
+
+
+async def test_a_file_system_for_which_many_names_are_one(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APFS and NTFS fold case, HFS+ and APFS also compare what Unicode says is the same."""
+    link = os.link
+
+    def folded(name: str) -> str:
+        return unicodedata.normalize("NFD", name.casefold())
+
+    def linked(source: Path, target: Path) -> None:
+        if folded(target.name) in map(folded, os.listdir(target.parent)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", linked)
+    wanted = ["Rüssel.csv", "rüssel.csv", "RU\u0308SSEL.CSV", "STRASSE", "straße"]
+    finished = {}
+    for number, name in enumerate(wanted):
+        data = f"{number}".encode() * 100
+        finished[data] = await finish(store, sealed(data, f"abcdefgh{number}", name), data)
+    assert sorted(path.name for path in (root / "completed").iterdir()) == sorted(
+        ["Rüssel.csv", "rüssel-bcdefgh1.csv", "RÜSSEL-bcdefgh2.CSV", "STRASSE", "straße-bcdefgh4"]
+    )
+    for data, session in finished.items():
+        assert await read(await store.locate(session)) == data
 
 
 async def test_without_hard_links_nothing_is_replaced_either(

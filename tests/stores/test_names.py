@@ -25,7 +25,11 @@ ID = "jumbo_abcdefghijklmnopqrstuvwxyz234567"
         ("👩\u200d🚀.png", "👩\u200d🚀.png"),
         ("e\u0301.txt", "\u00e9.txt"),
         ("e\u200b\u0301.txt", "\u00e9.txt"),
-        ("-rf", "-rf"),
+        ("-rf", "_-rf"),
+        ("--help.txt", "_--help.txt"),
+        ("\u200b -x", "_-x"),
+        ("x-y", "x-y"),
+        ("-" * 300 + ".csv", "_" + "-" * 195 + ".csv"),
         ("a b\u00a0c\u3000d.txt", "a b c d.txt"),
         ("../../etc/passwd", "passwd"),
         ("/etc/passwd", "passwd"),
@@ -56,6 +60,16 @@ ID = "jumbo_abcdefghijklmnopqrstuvwxyz234567"
         ("aux .c", "_aux .c"),
         ("Com1", "_Com1"),
         ("lpt\u00b9.x", "_lpt\u00b9.x"),
+        ("COM\u00b2.tar.gz", "_COM\u00b2.tar.gz"),
+        ("COM\u2074.txt", "COM\u2074.txt"),
+        ("com0", "_com0"),
+        ("con\u200b.txt", "_con.txt"),
+        ("con\u034f", "_con"),
+        ("aux.", "_aux"),
+        ("nul:", "nul_"),
+        ("CON\u00a0.txt", "_CON .txt"),
+        ("x.txt::$DATA", "x.txt__$DATA"),
+        ("\\\\?\\C:\\x", "x"),
         ("conin$", "_conin$"),
         ("CLOCK$", "_CLOCK$"),
         ("nul" + " " * 250 + "a", "_nul"),
@@ -66,6 +80,14 @@ ID = "jumbo_abcdefghijklmnopqrstuvwxyz234567"
         ("象\uff1f\uff1a日本.mp4", "象\uff1f\uff1a日本.mp4"),
         ("\u3164.exe", "exe"),
         ("a\u2800b\uffa0.txt", "a b .txt"),
+        ("a\u115fb\u1160.txt", "a b .txt"),
+        ("\u061cx\u034fy\u17b4z\u2065\u180e.txt", "xyz.txt"),
+        ("x\U000e0000\U000e0041\U000e01f0\ufff0.txt", "x.txt"),
+        ("\u845b\U000e0100.txt", "\u845b\U000e0100.txt"),
+        ("\u2764\ufe0f.txt", "\u2764\ufe0f.txt"),
+        ("\u212b.txt", "\u00c5.txt"),
+        ("\u1112\u1161\u11ab.txt", "\ud55c.txt"),
+        ("x\U0001f1e9" * 60 + ".txt", "x\U0001f1e9" * 39 + "x.txt"),
         ("x\ufffe\uffff\ufdd0\U0010ffff.txt", "x.txt"),
         ("\ue000.txt", "\ue000.txt"),
         ("%2e%2e%2fpasswd", "%2e%2e%2fpasswd"),
@@ -88,7 +110,7 @@ def is_safe(name: str) -> bool:
         0 < len(name.encode()) <= names.LIMIT
         and os.path.basename(name) == name
         and re.search(r'[/\\<>:"|?*\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]', name) is None
-        and name[0] not in ". "
+        and name[0] not in ". -"
         and name[-1] not in ". "
         and re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d) *(\..*)?", name, re.DOTALL) is None
         and re.search("[\uf000-\uf0ff\ufdd0-\ufdef\ufffe\uffff\u2215\u2044\uff0f\uff3c]", name)

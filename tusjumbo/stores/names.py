@@ -33,7 +33,10 @@ _SLASHES = dict.fromkeys("\u2044\u2215\u2216\u29f8\u29f9\ufe68\uff0f\uff3c", "_"
 _PRIVATE = dict.fromkeys(map(chr, range(0xF000, 0xF100)), "_")
 
 # They count as letters or symbols, and nobody sees them.
-_BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
+_BLANKS = dict.fromkeys("\u115f\u1160\u2800\u3164\uffa0", " ")
+
+_INVISIBLE = "\u034f\u17b4\u17b5\u2065"
+"""Marks without a shape (Unicode: Default_Ignorable) that are in no spelling, as variants are."""
 
 _REPLACED = str.maketrans(_WINDOWS_CHARACTERS | _SLASHES | _PRIVATE | _BLANKS)
 
@@ -48,8 +51,9 @@ def sanitised(filename: str, upload_id: str) -> str:
     last = re.split(r"[/\\]", filename)[-1]
     kept = "".join(map(_kept, last)).translate(_REPLACED)
     name = _cut(unicodedata.normalize("NFC", kept).strip(_EDGES))
-    # Only now: what was cut off may have been what made it another name.
-    if _WINDOWS_DEVICE.fullmatch(name):
+    # Only now: what was cut off may have been what made it another name. `rm *` takes what begins
+    # with a dash for its options.
+    if name.startswith("-") or _WINDOWS_DEVICE.fullmatch(name):
         name = _cut("_" + name)
     return name or upload_id
 
@@ -77,12 +81,18 @@ def _kept(character: str) -> str:
     # Cf: direction overrides make "exe.jpg" of "gpj.exe". Cs has no UTF-8.
     if category in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS:
         return ""
-    return "" if _is_noncharacter(ord(character)) else character
+    return "" if character in _INVISIBLE or _is_no_text(ord(character)) else character
 
 
-def _is_noncharacter(code: int) -> bool:
-    """Unicode 23.7: for no text, and refused by APFS. What is unassigned today may be an emoji."""
-    return 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+def _is_no_text(code: int) -> bool:
+    """What no text has now or ever; other things that are unassigned today may be an emoji.
+
+    Unicode 23.7, noncharacters: refused by APFS. 5.21: ranges of which nothing is ever to be seen,
+    but for the variants of Chinese and Japanese characters from U+E0100 on.
+    """
+    if 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE:
+        return True
+    return 0xFFF0 <= code <= 0xFFFB or 0xE0000 <= code <= 0xE00FF or 0xE01F0 <= code <= 0xE0FFF
 
 
 def _cut(name: str) -> str:
