@@ -271,6 +271,21 @@ def test_a_finished_file_that_was_taken_away(jumbo: Jumbo, tmp_path: Path) -> No
         jumbo.stream_csv(upload_id, Told())
 
 
+@pytest.mark.parametrize(("name", "kind"), [("gone", StorageLost), (".", StorageFailed)])
+def test_a_finished_file_that_cannot_be_read(
+    jumbo: Jumbo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception]
+) -> None:
+    """What was true when it was located need not be when it is opened."""
+    upload_id = uploaded(jumbo, table(3))
+
+    async def locate(session: UploadSession) -> Path:
+        return tmp_path / name
+
+    monkeypatch.setattr(jumbo.twin.house.store, "locate", locate)
+    with pytest.raises(kind):
+        jumbo.stream_csv(upload_id, Told())
+
+
 # --- who is called where -------------------------------------------------------------------------
 
 
@@ -418,6 +433,22 @@ async def test_a_scope_ends_a_following(tmp_path: Path) -> None:
                 follow=True,
             )
         assert scope.cancelled_caught
+
+
+async def test_a_scope_ends_a_following_that_waits(tmp_path: Path) -> None:
+    told = Told()
+    async with AsyncJumbo(tmp_path, chunk_size=SIZE) as jumbo:
+        upload_id = await _begun(jumbo, table(30), 2)
+
+        async def follow() -> None:
+            await jumbo.stream_csv(upload_id, told, follow=True)
+
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow)
+                while not told.rows:
+                    await anyio.sleep(0.001)
+                tasks.cancel_scope.cancel()
 
 
 async def test_a_scope_ends_a_long_table(tmp_path: Path) -> None:

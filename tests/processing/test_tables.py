@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.processing.test_lines import PLACES, cut, physical
 from tests.processing.test_pieces import Upload
 from tusjumbo.errors import ConfigurationError
+from tusjumbo.processing import tables
 from tusjumbo.processing.dialects import Dialect
 from tusjumbo.processing.feed import Feed
 from tusjumbo.processing.pieces import of_file
@@ -292,6 +293,7 @@ NASTY_TEXT = st.text(st.sampled_from('ab,,""\n\n\r\0\udcff'), max_size=60)
 @given(NASTY_TEXT, PLACES, st.sampled_from([5, 12, 1000]))
 @example('a","b\n' * 9, [1, 2, 3], 12)
 @example('"\n\n\n\n\n\n"a\n"\n', [4, 9, 9], 5)
+@example('1,2\n"aaaaaaa\nbbbb",c\n', [], 12)  # two lines that are too long together
 def test_any_bytes_in_any_cut(text: str, places: list[int], longest: int) -> None:
     data = text.encode("utf-8", "surrogateescape")
     layout = Layout(longest_row=longest, names=["x", "y"])
@@ -320,6 +322,28 @@ def test_a_closer_look_at_every_row_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Feed, "is_plain", False)
         assert told() == quick
+
+
+def test_few_rows_are_looked_at_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block but the last ends within a row."""
+    closely: list[int] = []
+    accept = tables._Reading._accept
+
+    def counted(reading: Any, fields: list[str], end: int) -> bool:
+        closely.append(end)
+        return accept(reading, fields, end)
+
+    monkeypatch.setattr(tables._Reading, "_accept", counted)
+    block = b'1,2\n"a\nb",3\n' * 500
+    pieces = [b"x,y\n", b'5,"open\n', *[b'"\n' + block + b'5,"open\n'] * 9, b'"\n']
+    assert stream(pieces, lambda rows, count: None) == 9 * 1000 + 10
+    assert len(closely) == 1 + 10
+    # A bad row at the beginning of a block has the rest of it looked at, once.
+    closely.clear()
+    assert (
+        stream([b"x,y\n", b"bad\n" + block, block], lambda rows, count: None, on_error=id) == 2000
+    )
+    assert len(closely) == 1 + 1001
 
 
 @given(NASTY_TEXT.filter(lambda text: "\udcff" not in text))
