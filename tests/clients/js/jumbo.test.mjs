@@ -16,22 +16,14 @@ const refused = (status, headers = {}, problem = {}) => json({ title: 'No', ...p
 class Toy {
   uploads = new Map();
   asked = [];
-  now = 0;
-  most = 0;
-  wait = turn;
 
   /** What `fetch` does. */
   handle = async (url, { method, body, headers, signal }) => {
     const path = url.slice(ENDPOINT.length);
     this.asked.push(`${method} ${path}`);
-    this.most = Math.max(this.most, ++this.now);
-    try {
-      await this.wait();
-      signal?.throwIfAborted();
-      return await this.answer(method, path, body, headers);
-    } finally {
-      this.now -= 1;
-    }
+    await turn();
+    signal?.throwIfAborted();
+    return this.answer(method, path, body, headers);
   };
 
   async answer(method, path, body) {
@@ -77,8 +69,10 @@ class Toy {
     return Buffer.concat([...chunks].sort(([a], [b]) => a - b).map(([, chunk]) => chunk)).toString();
   }
 
+  /** The numbers of the chunks that were sent; which of those side by side is first is chance. */
   puts() {
-    return this.asked.filter((line) => line.startsWith('PUT')).map((line) => Number(line.split('/').pop()));
+    const lines = this.asked.filter((line) => line.startsWith('PUT'));
+    return lines.map((line) => Number(line.split('/').pop())).sort((a, b) => a - b);
   }
 }
 
@@ -247,17 +241,30 @@ describe('an upload', () => {
     assert.equal(toy.content(), text(25));
     assert.equal(toy.asked[0], 'GET /resume/id0');
   });
-  test('keeps to its limits', async () => {
-    toy.wait = () => new Promise((resolve) => setTimeout(resolve, 5));
-    const all = uploader({ parallel: 2, connections: 3 });
-    const uploads = all.add([file(95, 'a'), file(95, 'b'), file(95, 'c')]);
-    uploads[0].addEventListener('success', () => (toy.most = 0), { once: true });
-    await all.done;
-    assert.equal(toy.most, 3);
-    toy.most = 0;
-    await uploader({ parallel: 2 }).add(file(95, 'd')).done;
-    assert.equal(toy.most, 2);
-  });
+  for (const [files, limits, most] of [
+    [1, { parallel: 2 }, 2],
+    [1, { parallel: 4, connections: 3 }, 3],
+    [3, { parallel: 2, connections: 5 }, 5],
+    [3, { parallel: 2, connections: 9 }, 6],
+  ]) {
+    test(`keeps to ${JSON.stringify(limits)} with ${files} files`, async () => {
+      const all = uploader(limits);
+      const answer = toy.answer;
+      let now = 0;
+      let reached = 0;
+      toy.answer = async (method, ...given) => {
+        if (method !== 'PUT') return answer.call(toy, method, ...given);
+        reached = Math.max(reached, ++now);
+        while (reached < most) await turn();
+        await turn();
+        now -= 1;
+        return answer.call(toy, method, ...given);
+      };
+      all.add(Array.from({ length: files }, (_, at) => file(95, `${at}`)));
+      await all.done;
+      assert.equal(reached, most);
+    });
+  }
   test('reads no more of a file than it sends', async () => {
     let live = 0;
     let most = 0;
@@ -409,7 +416,7 @@ describe('one failure', () => {
     await turn();
     assert.deepEqual(heard.map(({ type, upload: { state } }) => [type, state]), [['error', 'failed']]);
     for (const number of [0, 2]) assert.ok(aborted.includes(`${ENDPOINT}/id0/chunks/${number}`));
-    assert.deepEqual(toy.puts().sort(), [0, 1, 2]);
+    assert.deepEqual(toy.puts(), [0, 1, 2]);
   });
   test('may be resumed, also from the event', async () => {
     let times = 1;
@@ -578,7 +585,7 @@ describe('what the server knows', () => {
   test('goes on', async () => {
     known({});
     toy.uploads.get('id0').chunks.set(1, Buffer.from(text(20).slice(10)));
-    const upload = uploader().add(file(25), { id: 'id0' });
+    const upload = uploader({ parallel: 1 }).add(file(25), { id: 'id0' });
     const progress = listen(upload, 'progress');
     await upload.done;
     assert.equal(toy.content(), text(25));
