@@ -249,6 +249,7 @@ async def test_a_final_upload_is_begun_anew(left: bytes | None) -> None:
     )
     if left is not None:
         bench.store.abandoned[session.id] = left
+    await bench.go_on()  # with nothing: nobody is waiting now
     session = await recover(bench, session.id)
     assert session.is_pending
     assert session.offset == 0
