@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -311,11 +310,7 @@ def _call(work: Callable[[], Awaitable[T]], /) -> T:
         return await work()
 
     from_thread.check_cancelled()
-    try:
-        return from_thread.run(run)
-    except CancelledError:
-        from_thread.check_cancelled()  # in the loop's own words, if it is that
-        raise
+    return from_thread.run(run)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
