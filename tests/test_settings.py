@@ -190,6 +190,8 @@ def test_yes(text: str) -> None:
         ("base_path", "", "'' is not a path like /files/"),
         ("base_path", "/{id}/", "'/{id}/' is not a path like /files/"),
         ("base_path", "//files", "'//files' is not a path like /files/"),
+        ("jumbo_path", "upload", "'upload' is not a path like /upload/"),
+        ("jumbo_path", "/files", 'is the base_path; choose another one, or "" for none'),
         ("tls_certificate", "cert.pem", "needs tls_key as well"),
         ("tls_key", "key.pem", "needs tls_certificate as well"),
         ("log_format", "xml", "'xml' is not one of: text, json"),
@@ -219,6 +221,11 @@ def test_min_rate_needs_a_time_to_be_averaged_over() -> None:
 )
 def test_base_paths_end_with_a_slash(written: str, path: str) -> None:
     assert ServerSettings(base_path=written).base_path == path
+    assert ServerSettings(base_path="/other", jumbo_path=written).jumbo_path == path
+
+
+def test_the_jumbo_path_may_be_empty() -> None:
+    assert ServerSettings(jumbo_path="").jumbo_path == ""
 
 
 @pytest.mark.parametrize("url", ["", "/", "/files", "https://host.example/files/", "http://h:8/"])

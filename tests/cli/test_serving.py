@@ -52,6 +52,22 @@ def test_a_greeting_says_what_this_is_and_where() -> None:
     assert "  http://host.example:8080/up/\n" in answer.text
 
 
+def test_the_jumbo_api_and_where_it_is() -> None:
+    told = {"filename": "a", "size": 5}
+    settings = UploadSettings(upload_dir=Path("data"), base_url="https://public.example/up")
+    for path in ("/upload/", "/else/where"):
+        app = site(settings, ServerSettings(jumbo_path=path))
+        with TestClient(app, base_url="http://host.example:8080") as client:
+            begun = client.post(path.rstrip("/") + "/start", json=told)
+            assert begun.status_code == 201
+            assert f"  https://public.example{path.rstrip('/')}/\n" in client.get("/").text
+            assert client.get(begun.headers["Location"]).json()["total_size"] == 5
+    app = site(settings, ServerSettings(jumbo_path=""))
+    with TestClient(app) as client:
+        assert client.post("/upload/start", json=told).status_code == 404
+        assert "Jumbo" not in client.get("/").text
+
+
 def test_the_greeting_behind_a_trusted_proxy() -> None:
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.example"}
     client = TestClient(

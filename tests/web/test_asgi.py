@@ -437,6 +437,39 @@ async def test_lifespans_of_both(serve: Serve) -> None:
     assert told == ["started", "stopped"]
 
 
+@pytest.mark.parametrize("app", [Starlette, FastAPI], ids=["Starlette", "FastAPI"])
+async def test_two_endpoints_in_an_application_have_one_lifespan(
+    serve: Serve, app: type[Starlette], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[None] = []
+    tus = serve(sweep_every="10m")
+
+    async def strays() -> None:
+        swept.append(None)
+
+    monkeypatch.setattr(tus.house.sweep, "strays", strays)
+    host = app()
+    tus.jumbo.mount(host, "/upload")
+    tus.mount(host, "/files")
+    async with running(host):
+        browser = Browser(host)
+        told = {"Content-Type": "application/json"}
+        body = b'{"filename": "a", "size": 5}'
+        begun = await browser.ask("POST", "/upload/start", told, body)
+        assert begun.location.startswith("/upload/status/")
+        path = begun.location.replace("/upload/status/", "/files/")
+        assert (await browser.head(path)).offset == 0
+    assert swept == [None]
+
+
+async def test_the_jumbo_api_alone_has_a_lifespan(serve: Serve, upload_dir: Path) -> None:
+    tus = serve()
+    async with running(tus.jumbo):
+        assert (await Browser(tus.jumbo).get("/statistics")).status == 200
+        assert opened(upload_dir / "catalog.sqlite3")
+    assert not opened(upload_dir / "catalog.sqlite3")
+
+
 async def test_a_lifespan_may_be_repeated(serve: Serve) -> None:
     tus = serve(sweep_every="10m")
     for _ in range(2):

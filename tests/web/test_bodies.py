@@ -253,3 +253,24 @@ async def test_the_trailers_are_read_when_they_are_asked_for() -> None:
     assert await drained(body) == b"a"
     trailers.append((b"X-Sum", b" sha1 "))
     assert body.promised() == Digest("sha1", b"1")
+
+
+@given(st.lists(st.binary(max_size=5), max_size=5), st.integers(0, 4))
+async def test_taking_what_waits(pieces: list[bytes], room: int) -> None:
+    """Whole, or what is left of it."""
+    body = Body(scope(), Script(*map(piece, pieces), END))
+    found = b""
+    buffer = memoryview(bytearray(room))
+    while await body.wait():
+        count = body.readinto(buffer)
+        found += bytes(buffer[:count]) + body.take()
+        assert body.take() == b""
+    assert found == b"".join(pieces)
+    assert body.taken == len(found)
+
+
+async def test_taking_copies_nothing() -> None:
+    data = bytes(100)
+    body = Body(scope(), Script(piece(data)))
+    assert await body.wait()
+    assert body.take() is data

@@ -69,6 +69,13 @@ def test_the_request_headers_cors_04_asks_for() -> None:
     assert found["access-control-max-age"] == "86400"
 
 
+def test_other_methods() -> None:
+    layer = Cors(UploadSettings(), ["PUT", "GET"])
+    found = asked(layer, PAGE, "OPTIONS", "PUT")
+    assert found["access-control-allow-methods"] == "PUT, GET"
+    assert "content-digest" in members(found["access-control-allow-headers"])
+
+
 def test_the_response_headers_cors_05_asks_for() -> None:
     found = asked(cors(), PAGE)
     assert members(found["access-control-expose-headers"]) >= members(
