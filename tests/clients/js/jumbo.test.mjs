@@ -313,7 +313,7 @@ describe('an upload', () => {
   test('fails if its file cannot be read any more', async () => {
     const gone = file(5);
     gone.slice = () => ({ size: 5, arrayBuffer: async () => Promise.reject(new DOMException('gone', 'NotReadableError')) });
-    const upload = uploader().add(gone);
+    const upload = uploader({ shouldRetry: () => true }).add(gone);
     const retries = listen(upload, 'retry');
     await assert.rejects(upload.done, { name: 'NotReadableError' });
     assert.deepEqual(retries, []);
@@ -473,6 +473,7 @@ describe('pausing', () => {
     upload.resume();
     await upload.done;
     assert.equal(toy.content(), text(25));
+    assert.deepEqual(toy.puts(), [0, 1, 2]);
   });
   test('while it begins sends nothing', async () => {
     const upload = uploader().add(file(25));
@@ -483,6 +484,26 @@ describe('pausing', () => {
     upload.resume();
     await upload.done;
     assert.deepEqual(toy.asked.slice(1, 2), ['GET /resume/id0']);
+  });
+  test('while it begins, and going on at once, begins once', async () => {
+    const upload = uploader().add(file(25));
+    while (!toy.asked.length) await turn();
+    upload.pause();
+    upload.resume();
+    await upload.done;
+    assert.deepEqual(toy.asked.slice(0, 2), ['POST /start', 'GET /resume/id0']);
+    assert.deepEqual(toy.puts(), [0, 1, 2]);
+  });
+  test('at the very end is a pause as well', async () => {
+    const slow = new Kept();
+    const upload = uploader({ storage: slow }).add(file(25));
+    slow.removeItem = async () => upload.pause();
+    while (upload.state !== 'paused') await turn();
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    assert.equal(upload.state, 'paused');
+    slow.removeItem = async () => {};
+    upload.resume();
+    assert.equal((await upload.done).status, 'completed');
   });
   test('before anything has begun begins nothing', async () => {
     const upload = uploader().add(file(25));
@@ -615,9 +636,9 @@ describe('what the server knows', () => {
       return { ...answer, chunks_needed: answer.chunks_needed?.slice(0, 2) };
     };
     const upload = uploader({ parallel: 1 }).add(file(25), { id: 'id0' });
-    const progress = listen(upload, 'progress').map(({ sent }) => sent);
+    const progress = listen(upload, 'progress');
     await upload.done;
-    assert.deepEqual(progress, [...progress].sort((a, b) => a - b));
+    assert.deepEqual(progress.map(({ sent }) => sent), [10, 20, 25, 25]);
     assert.deepEqual(toy.puts(), [0, 1, 2]);
     assert.equal(toy.asked.filter((line) => line === 'GET /resume/id0').length, 2);
   });
@@ -626,13 +647,35 @@ describe('what the server knows', () => {
     toy.resumed = ({ told }) => ({ chunks_needed: [0], chunk_size: 10, total_chunks: 1, total_size: told.size, progress: 0 });
     await assert.rejects(uploader().add(file(5)).done, /does not keep/);
   });
+  test('is not for us to know: nothing begins', async () => {
+    toy.answer = async () => refused(403);
+    await assert.rejects(uploader().add(file(25), { id: 'id0' }).done, { status: 403 });
+    assert.deepEqual(toy.asked, ['GET /resume/id0']);
+  });
+  test('is of another file: an error, and then a new upload', async () => {
+    known({});
+    toy.answer = async (method, path, body) => {
+      const conflict = { type: 'urn:tusjumbo:problem:chunk-conflict', detail: 'Other bytes.' };
+      return path.startsWith('/id0') ? refused(409, {}, conflict) : Toy.prototype.answer.call(toy, method, path, body);
+    };
+    storage.setItem(`jumbo:${JSON.stringify([ENDPOINT, 'a.txt', 25, 7, 'text/plain'])}`, 'id0');
+    const upload = uploader().add(file(25));
+    await assert.rejects(upload.done, { status: 409, message: 'Other bytes.' });
+    assert.equal(storage.size, 0);
+    upload.resume();
+    await upload.done;
+    assert.equal(toy.content('id1'), text(25));
+  });
   test('is that nothing is there, in the middle: an error, and then a new upload', async () => {
     const upload = uploader().add(file(95));
     upload.addEventListener('chunk', () => toy.uploads.delete('id0'), { once: true });
     await assert.rejects(upload.done, { status: 404 });
     toy.uploads.set('other', {});
+    assert.ok(upload.progress.sent > 0);
     upload.resume();
+    const progress = listen(upload, 'progress');
     await upload.done;
+    assert.equal(progress[0].sent, CHUNK);
     assert.equal(upload.id, 'id1');
     assert.equal(toy.content('id1'), text(95));
   });
@@ -662,6 +705,20 @@ describe('an uploader', () => {
     while (!progress.length || progress.at(-1).percent < 100) await turn();
     const middle = progress.slice(1, -2);
     assert.ok(middle.length > 3 && middle.every(({ speed, remaining }) => speed > 0 && remaining >= 1));
+  });
+  test('tells the speed of late', async () => {
+    let clock = 0;
+    mock.method(performance, 'now', () => clock);
+    const answer = toy.answer;
+    toy.answer = async (method, ...given) => {
+      if (method === 'PUT') clock += clock < 30_000 ? 1000 : 5000;
+      return answer.call(toy, method, ...given);
+    };
+    const progress = listen(uploader({ parallel: 1 }).add(file(400)), 'progress');
+    while (!progress.length || progress.at(-1).sent < 400) await turn();
+    assert.deepEqual([progress[4].speed, progress[4].remaining], [10, 35]);
+    assert.deepEqual([progress[28].speed, progress[28].remaining], [10, 11]);
+    assert.deepEqual([progress[36].speed, progress[36].remaining], [2, 15]);
   });
   for (const options of [{ parallel: 0 }, { connections: 0 }, { parallel: NaN }]) {
     test(`refuses ${JSON.stringify(options)}`, () => assert.throws(() => uploader(options), RangeError));

@@ -232,7 +232,7 @@ async function byFetch({ method, url, headers, body, signal }, { credentials }) 
     const retryAfter = response.headers.get("Retry-After");
     return { status: response.status, text: await response.text(), retryAfter };
   } catch {
-    throw signal?.aborted ? signal.reason : new JumboError(UNREACHABLE);
+    throw new JumboError(UNREACHABLE);
   }
 }
 
@@ -401,6 +401,7 @@ export class JumboUpload extends EventTarget {
         throw new JumboError({ status: 200, detail: "The server does not keep what it takes." });
       }
       before = this.#stored;
+      this.#flying.clear();
       this.#sent = Math.max(this.#sent, before);
       this.#samples = [[performance.now(), this.#sent]];
       const result = await this.#send(plan.needed, signal);
@@ -457,7 +458,6 @@ export class JumboUpload extends EventTarget {
     const left = numbers[Symbol.iterator]();
     const work = async () => {
       for (let next = left.next(); !next.done; next = left.next()) {
-        crew.signal.throwIfAborted();
         const answer = await this.#sendChunk(next.value, crew.signal);
         if (answer.status === "completed") return answer;
       }
@@ -478,17 +478,17 @@ export class JumboUpload extends EventTarget {
   async #sendChunk(number, signal) {
     const start = number * this.#chunkSize;
     const chunk = this.file.slice(start, start + this.#sizeOf(number));
-    const onProgress = (/** @type {number} */ sent) => this.#fly(number, Math.min(sent, chunk.size));
-    try {
-      const prepare = async () => ({ ...(await sealed(chunk)), onProgress });
-      const answer = await this.#ask("PUT", `${this.#segment}/chunks/${number}`, signal, prepare);
-      this.#stored += chunk.size;
-      this.#fly(number, 0);
-      this.#tell("chunk", { number, size: chunk.size, answer });
-      return answer;
-    } finally {
-      this.#flying.delete(number);
-    }
+    const onProgress = (/** @type {number} */ sent) => {
+      this.#flying.set(number, Math.min(sent, chunk.size));
+      this.#count();
+    };
+    const prepare = async () => ({ ...(await sealed(chunk)), onProgress });
+    const answer = await this.#ask("PUT", `${this.#segment}/chunks/${number}`, signal, prepare);
+    this.#flying.delete(number);
+    this.#stored += chunk.size;
+    this.#count();
+    this.#tell("chunk", { number, size: chunk.size, answer });
+    return answer;
   }
 
   /** One request, until it works or cannot. @param {string} method @param {string} path
@@ -564,9 +564,7 @@ export class JumboUpload extends EventTarget {
     return encodeURIComponent(this.id ?? "");
   }
 
-  /** @param {number} number @param {number} bytes */
-  #fly(number, bytes) {
-    this.#flying.set(number, bytes);
+  #count() {
     const sent = [...this.#flying.values()].reduce((sum, each) => sum + each, this.#stored);
     this.#sent = Math.max(this.#sent, Math.min(sent, this.file.size));
     const now = performance.now();
