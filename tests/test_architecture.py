@@ -40,13 +40,14 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "processing": (LOWER, ""),
     "testing": (LOWER, "anyio pytest"),
     "elephants": ("sessions", ""),
+    "flask": ("errors jumbo ports protocols web", "anyio flask werkzeug"),
     "composition": (f"{HOUSE} processing", ""),
     "web": (HOUSE, "anyio python_multipart starlette"),
     "server": (f"{LEAVES} web", "anyio httptools starlette uvicorn uvloop"),
     "cli": (f"{HOUSE} server web", "anyio cyclopts rich starlette"),
     "__main__": ("cli", ""),
     "jumbo": (f"{HOUSE} processing", "anyio"),
-    "": (f"{LOWER} jumbo web", ""),
+    "": (f"{LOWER} jumbo processing web", ""),
 }
 
 PURE = ("sessions", "protocols")

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from tusjumbo.errors import Unauthorized as Unauthorized
     from tusjumbo.jumbo.asynchronous import AsyncJumbo as AsyncJumbo
     from tusjumbo.jumbo.synchronous import Jumbo as Jumbo
+    from tusjumbo.jumbo.tables import UploadEnded as UploadEnded
     from tusjumbo.ports import Admission as Admission
     from tusjumbo.ports import Gate as Gate
     from tusjumbo.ports import Observer as Observer
+    from tusjumbo.processing.dialects import Dialect as Dialect
+    from tusjumbo.processing.tables import BadRow as BadRow
+    from tusjumbo.processing.tables import TableUnreadable as TableUnreadable
     from tusjumbo.sessions.commands import Action as Action
     from tusjumbo.sessions.events import BytesReceived as BytesReceived
     from tusjumbo.sessions.events import Ending as Ending
@@ -46,7 +50,10 @@ _FOUND_IN = {
     "errors": "ConfigurationError Forbidden TusJumboError Unauthorized",
     "jumbo.asynchronous": "AsyncJumbo",
     "jumbo.synchronous": "Jumbo",
+    "jumbo.tables": "UploadEnded",
     "ports": "Admission Gate Observer",
+    "processing.dialects": "Dialect",
+    "processing.tables": "BadRow TableUnreadable",
     "sessions.commands": "Action",
     "sessions.events": "BytesReceived Ending Event UploadAbandoned UploadCreated UploadFinished"
     " UploadPurged UploadRecovered UploadRefused UploadTerminated",
