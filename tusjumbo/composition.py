@@ -71,9 +71,7 @@ def compose(
         clock=clock,
         observers=told,
     )
-    sweep = Sweep(
-        catalog, store, locker, uploads.finish, uploads.concatenation, limits, clock, told
-    )
+    sweep = Sweep(uploads.means, uploads.finish, uploads.concatenation)
     return House(settings, catalog, store, locker, uploads, sweep)
 
 

@@ -363,7 +363,7 @@ async def test_other_chunks_leave_before_the_upload_ends(monkeypatch: pytest.Mon
 
 async def test_who_does_not_leave_cannot_finish_it_either() -> None:
     bench, _ = chunks()
-    bench.uploads._placing.patience = 0.02
+    bench.uploads._placing.means = replace(bench.uploads.means, patience=0.02)
     upload_id = await start(bench, 16, 8)
     async with bench.locker.hold(upload_id, 1.0, lane=1):
         with pytest.raises(MediaTypeRefused):

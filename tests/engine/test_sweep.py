@@ -19,16 +19,7 @@ LIMITS = Limits(expire_after=10.0, keep_abandoned=5.0)
 
 def sweeping(bench: Bench) -> Sweep:
     uploads = bench.uploads
-    return Sweep(
-        bench.catalog,
-        bench.store,
-        bench.locker,
-        uploads.finish,
-        uploads.concatenation,
-        bench.limits,
-        uploads.clock,
-        uploads.observers,
-    )
+    return Sweep(uploads.means, uploads.finish, uploads.concatenation)
 
 
 async def partial_upload(bench: Bench) -> str:

@@ -14,42 +14,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from tusjumbo.engine.observers import Observers
-from tusjumbo.ports import Catalog, Clock, Locker, Store
+from tusjumbo.engine.means import Means
 from tusjumbo.sessions import joining, rules
 from tusjumbo.sessions.events import UploadAbandoned, UploadRecovered
 from tusjumbo.sessions.session import Kind, UploadSession
 
 
 class GiveUp:
-    def __init__(
-        self, catalog: Catalog, clock: Clock, limits: rules.Limits, observers: Observers
-    ) -> None:
-        self._catalog = catalog
-        self._clock = clock
-        self._limits = limits
-        self._observers = observers
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     async def __call__(self, upload_id: str) -> UploadSession:
         """The session as it is when given up. The caller holds its lock.
 
         :raises StaleCommit: it is not open
         """
-        change = partial(rules.given_up, now=self._clock(), limits=self._limits)
-        session = await self._catalog.update(upload_id, change)
-        self._observers.tell(UploadAbandoned(session))
+        change = partial(rules.given_up, now=self._means.clock(), limits=self._means.limits)
+        session = await self._means.catalog.update(upload_id, change)
+        self._means.observers.tell(UploadAbandoned(session))
         return session
 
 
 @dataclass
 class Recovery:
-    catalog: Catalog
-    store: Store
-    locker: Locker
-    limits: rules.Limits
-    clock: Clock
-    observers: Observers
-    patience: float
+    means: Means
     part_changed: Callable[[str], None]
 
     async def __call__(self, upload_id: str) -> UploadSession:
@@ -59,21 +47,21 @@ class Recovery:
         :raises PartUnusable: :raises UploadTooLarge: it is made of others, and cannot be any more
         :raises StorageLost: its bytes are gone; it stays abandoned
         """
-        async with self.locker.hold(upload_id, self.patience):
-            session = await self.catalog.load(upload_id)
-            change = partial(rules.recovered, now=self.clock(), limits=self.limits)
+        async with self.means.locker.hold(upload_id, self.means.patience):
+            session = await self.means.catalog.load(upload_id)
+            change = partial(rules.recovered, now=self.means.clock(), limits=self.means.limits)
             change(session)  # refuses what is not to be touched
             if session.kind is Kind.FINAL:
                 await self._check_parts(session)
-                await self.store.remove(session)
+                await self.means.store.remove(session)
             else:
-                await self.store.recover(session)
-            session = await self.catalog.update(upload_id, change)
-        self.observers.tell(UploadRecovered(session))
+                await self.means.store.recover(session)
+            session = await self.means.catalog.update(upload_id, change)
+        self.means.observers.tell(UploadRecovered(session))
         for part_id in session.parts[:1]:
             self.part_changed(part_id)  # it may be all there
         return session
 
     async def _check_parts(self, session: UploadSession) -> None:
-        found = await self.catalog.gather(session.parts)
-        joining.parts_of(session, found, self.clock(), self.limits)
+        found = await self.means.catalog.gather(session.parts)
+        joining.parts_of(session, found, self.means.clock(), self.means.limits)

@@ -28,7 +28,7 @@ import anyio
 from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.inspection import Screening
-from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.means import Means
 from tusjumbo.errors import (
     MediaTypeRefused,
     PartUnusable,
@@ -41,7 +41,7 @@ from tusjumbo.errors import (
     UploadTooLarge,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Catalog, Clock, Locker, Store, Writer
+from tusjumbo.ports import Writer
 from tusjumbo.sessions import commands, ids, joining, rules
 from tusjumbo.sessions.events import PartRemoved, UploadCreated
 from tusjumbo.sessions.joining import Piece
@@ -62,17 +62,10 @@ CHECKPOINT = 256 * 1024 * 1024
 
 @dataclass
 class Concatenation:
-    catalog: Catalog
-    store: Store
-    locker: Locker
+    means: Means
     finish: Finish
     screening: Screening
     give_up: GiveUp
-    limits: rules.Limits
-    clock: Clock
-    observers: Observers
-    lock_patience: float
-    """How long to wait for whoever has a part, in seconds."""
     removes_parts: bool = False
     """Whether partial uploads go when they have been joined."""
 
@@ -94,13 +87,13 @@ class Concatenation:
         :raises ServerClosing: nothing is begun any more
         """
         upload_id = ids.of_final(ids.from_entropy(secrets.token_bytes(ids.ENTROPY)))
-        found = await self.catalog.gather(command.parts)
-        session = joining.joined(command, upload_id, found, self.clock(), self.limits)
+        found = await self.means.catalog.gather(command.parts)
+        session = joining.joined(command, upload_id, found, self.means.clock(), self.means.limits)
         self.screening.claim(session)
         if _is_given(closing):
             raise ServerClosing
-        await self.catalog.create(session)
-        self.observers.tell(UploadCreated(session))
+        await self.means.catalog.create(session)
+        self.means.observers.tell(UploadCreated(session))
         return session
 
     async def measured(self, session: UploadSession) -> UploadSession:
@@ -108,12 +101,12 @@ class Concatenation:
 
         :raises UploadNotFound: it will never be finished
         """
-        found = await self.catalog.gather(session.parts)
+        found = await self.means.catalog.gather(session.parts)
         try:
-            parts = joining.parts_of(session, found, self.clock(), self.limits)
+            parts = joining.parts_of(session, found, self.means.clock(), self.means.limits)
         except (PartUnusable, UploadTooLarge):
             # It may have been finished, and its parts removed, since it was loaded.
-            session = await self.catalog.load(session.id)
+            session = await self.means.catalog.load(session.id)
             if session.is_pending or session.phase is Phase.ABANDONED:
                 raise UploadNotFound(session.id) from None
             return session
@@ -141,10 +134,10 @@ class Concatenation:
         deadline = anyio.current_time() + patience
         while True:
             try:
-                async with self.locker.attempt(upload_id) as lease:
+                async with self.means.locker.attempt(upload_id) as lease:
                     session = await self._advance(upload_id, _Stop(lease.asked, closing, deadline))
             except UploadLocked:
-                return await self.catalog.load(upload_id)
+                return await self.means.catalog.load(upload_id)
             if not session.is_pending:
                 return session
             if lease.asked.given:
@@ -165,7 +158,9 @@ class Concatenation:
         while self._changed and not _is_given(closing):
             part_id = self._changed.pop()
             with _left_to_the_sweep(part_id):
-                self._unfinished |= {final.id for final in await self.catalog.awaiting(part_id)}
+                self._unfinished |= {
+                    final.id for final in await self.means.catalog.awaiting(part_id)
+                }
         while self._unfinished and not _is_given(closing):
             upload_id = self._unfinished.pop()
             with _left_to_the_sweep(upload_id):
@@ -183,10 +178,10 @@ class Concatenation:
 
     async def _advance(self, upload_id: str, stop: _Stop) -> UploadSession:
         """With its lock held: copy what can be copied, and finish what is full."""
-        session = await self.catalog.load(upload_id)
+        session = await self.means.catalog.load(upload_id)
         if not session.is_pending:
             return await self._finished(session)
-        if rules.has_expired(session, self.clock()):
+        if rules.has_expired(session, self.means.clock()):
             return session
         try:
             parts = await self._parts_of(session)
@@ -195,13 +190,13 @@ class Concatenation:
         except (PartUnusable, UploadTooLarge, StorageLost):
             await self.give_up(upload_id)
             # Not kept aside: whatever is there of it, its parts have as well.
-            await self.store.remove(session)
+            await self.means.store.remove(session)
             raise
         return await self._finished(session)
 
     async def _can_advance(self, session: UploadSession) -> bool:
         """Whether there is something to do for a pending upload, if only to give it up."""
-        if rules.has_expired(session, self.clock()):
+        if rules.has_expired(session, self.means.clock()):
             return False
         try:
             return joining.is_ready(await self._parts_of(session))
@@ -209,15 +204,15 @@ class Concatenation:
             return True
 
     async def _parts_of(self, session: UploadSession) -> Sequence[UploadSession]:
-        found = await self.catalog.gather(session.parts)
-        return joining.parts_of(session, found, self.clock(), self.limits)
+        found = await self.means.catalog.gather(session.parts)
+        return joining.parts_of(session, found, self.means.clock(), self.means.limits)
 
     async def _copy(
         self, session: UploadSession, parts: Sequence[UploadSession], stop: _Stop
     ) -> UploadSession:
         length = joining.length_of(parts)
         stored = session.offset
-        async with self.store.writing(session) as writer:
+        async with self.means.store.writing(session) as writer:
             for piece in joining.pieces(session.offset, parts, PIECE):
                 if stop.is_given:
                     break
@@ -231,9 +226,9 @@ class Concatenation:
 
     async def _copy_piece(self, writer: Writer, piece: Piece) -> None:
         part_id = piece.part.id
-        async with self.locker.hold(part_id, self.lock_patience):
-            found = await self.catalog.gather([part_id])
-            joining.usable(part_id, found, self.clock())
+        async with self.means.locker.hold(part_id, self.means.patience):
+            found = await self.means.catalog.gather([part_id])
+            joining.usable(part_id, found, self.means.clock())
             try:
                 await writer.copy(piece.part, piece.start, piece.stop, piece.at)
             except StorageLost as error:
@@ -252,8 +247,10 @@ class Concatenation:
         await writer.sync()
         await self._parts_of(session)
         part = rules.Part(session.offset, stored, length, commands.Finish.WHEN_FULL)
-        change = partial(rules.committed, part=part, now=self.clock(), limits=self.limits)
-        return await self.catalog.update(session.id, change)
+        change = partial(
+            rules.committed, part=part, now=self.means.clock(), limits=self.means.limits
+        )
+        return await self.means.catalog.update(session.id, change)
 
     async def _finished(self, session: UploadSession) -> UploadSession:
         if session.phase is Phase.SEALED:
@@ -264,14 +261,14 @@ class Concatenation:
 
     async def _remove(self, part_id: str) -> None:
         """Free a joined part, unless another upload still waits for it."""
-        async with self.locker.attempt(part_id):
-            part = await self.catalog.load(part_id)
-            if await self.catalog.awaiting(part_id):
+        async with self.means.locker.attempt(part_id):
+            part = await self.means.catalog.load(part_id)
+            if await self.means.catalog.awaiting(part_id):
                 return
             with anyio.CancelScope(shield=True):
-                await self.store.remove(part)
-                await self.catalog.delete(part_id)
-        self.observers.tell(PartRemoved(part))
+                await self.means.store.remove(part)
+                await self.means.catalog.delete(part_id)
+        self.means.observers.tell(PartRemoved(part))
 
 
 @dataclass(frozen=True, slots=True)

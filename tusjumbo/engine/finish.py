@@ -13,9 +13,8 @@ from functools import partial
 import anyio
 
 from tusjumbo.engine.inspection import Screening
-from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.means import Means
 from tusjumbo.errors import SystemFailure
-from tusjumbo.ports import Catalog, Clock, Store
 from tusjumbo.sessions.events import UploadFinished
 from tusjumbo.sessions.rules import done
 from tusjumbo.sessions.session import Phase, UploadSession
@@ -24,19 +23,9 @@ _log = logging.getLogger("tusjumbo")
 
 
 class Finish:
-    def __init__(
-        self,
-        catalog: Catalog,
-        store: Store,
-        screening: Screening,
-        clock: Clock,
-        observers: Observers,
-    ) -> None:
-        self._catalog = catalog
-        self._store = store
+    def __init__(self, means: Means, screening: Screening) -> None:
+        self._means = means
         self._screening = screening
-        self._clock = clock
-        self._observers = observers
 
     async def __call__(self, session: UploadSession) -> UploadSession:
         """The session as it is when finished; one that is not sealed comes back unchanged.
@@ -50,14 +39,14 @@ class Finish:
             return session
         with anyio.CancelScope(shield=True):
             await self._screening.passed(session)
-            receipt = await self._store.publish(session)
-            finished = await self._catalog.update(
-                session.id, partial(done, receipt=receipt, now=self._clock())
+            receipt = await self._means.store.publish(session)
+            finished = await self._means.catalog.update(
+                session.id, partial(done, receipt=receipt, now=self._means.clock())
             )
             try:
-                await self._store.settle(finished)
+                await self._means.store.settle(finished)
             except SystemFailure:
                 # The receipt is recorded: the upload is finished, and the sweep tidies up.
                 _log.exception("Something is left over of the finished upload %s.", session.id)
-        self._observers.tell(UploadFinished(finished))
+        self._means.observers.tell(UploadFinished(finished))
         return finished

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import anyio
 
 from tusjumbo.digests import Data, Hasher
-from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.means import Means
 from tusjumbo.errors import MediaTypeRefused, SystemFailure
-from tusjumbo.ports import Catalog, Inspection, Store, Verdict, Writer
+from tusjumbo.ports import Inspection, Store, Verdict, Writer
 from tusjumbo.sessions.commands import Keep
 from tusjumbo.sessions.events import UploadRefused
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
@@ -35,9 +35,7 @@ class Screening:
     """What the engine asks about types."""
 
     inspection: Inspection | None
-    catalog: Catalog
-    store: Store
-    observers: Observers
+    means: Means
 
     def claim(self, session: UploadSession) -> None:
         """Return if a new upload may be what its client says. Never blocks.
@@ -55,7 +53,7 @@ class Screening:
         is_looked_at = session.kind is not Kind.PARTIAL and session.phase is Phase.OPEN
         if self.inspection is None or not is_looked_at or session.offset >= self.inspection.head:
             return None
-        return Head(self.inspection, self.store, session, length)
+        return Head(self.inspection, self.means.store, session, length)
 
     async def passed(self, session: UploadSession) -> None:
         """Return if a full upload, whose lock is held, may become a file.
@@ -68,7 +66,7 @@ class Screening:
         stop = min(session.end, self.inspection.head)
         head = _Collected()
         if stop:  # an empty upload has nothing anywhere
-            await self.store.examine(session, 0, stop, head)
+            await self.means.store.examine(session, 0, stop, head)
         try:
             await self.inspection.judge(session, bytes(head.data), is_whole=stop == session.end)
         except MediaTypeRefused as refusal:
@@ -84,11 +82,11 @@ class Screening:
             try:
                 # In this order: bytes without a session are strays, which the sweep removes; a
                 # session without bytes could not be refused again.
-                await self.catalog.delete(session.id)
-                await self.store.remove(session)
+                await self.means.catalog.delete(session.id)
+                await self.means.store.remove(session)
             except SystemFailure:
                 _log.exception("Upload %s was refused and could not be removed.", session.id)
-        self.observers.tell(UploadRefused(session, str(refusal)))
+        self.means.observers.tell(UploadRefused(session, str(refusal)))
 
 
 class Head:

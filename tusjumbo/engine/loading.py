@@ -5,23 +5,22 @@ The sweep need not have come by for an upload to be over: what has expired is no
 
 from __future__ import annotations
 
+from tusjumbo.engine.means import Means
 from tusjumbo.errors import UploadNotFound
-from tusjumbo.ports import Catalog, Clock
 from tusjumbo.sessions import rules
 from tusjumbo.sessions.session import Phase, UploadSession
 
 
 class Load:
-    def __init__(self, catalog: Catalog, clock: Clock) -> None:
-        self._catalog = catalog
-        self._clock = clock
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     async def __call__(self, upload_id: str) -> UploadSession:
         """The session as last recorded.
 
         :raises UploadNotFound: there is none, or none any more
         """
-        session = await self._catalog.load(upload_id)
-        if session.phase is Phase.ABANDONED or rules.has_expired(session, self._clock()):
+        session = await self._means.catalog.load(upload_id)
+        if session.phase is Phase.ABANDONED or rules.has_expired(session, self._means.clock()):
             raise UploadNotFound(upload_id)
         return session

@@ -21,6 +21,7 @@ from tusjumbo.engine.checks import STEP
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
+from tusjumbo.engine.means import Means
 from tusjumbo.engine.receiving import CHUNKS_BY, Delivery, Receive
 from tusjumbo.errors import (
     ChunkConflict,
@@ -31,7 +32,7 @@ from tusjumbo.errors import (
     UploadLocked,
     UploadNotFound,
 )
-from tusjumbo.ports import Catalog, Locker, Source, Store
+from tusjumbo.ports import Source
 from tusjumbo.sessions import rules
 from tusjumbo.sessions.commands import Digest, Put, Verify
 from tusjumbo.sessions.outcomes import Stored, Verified
@@ -45,16 +46,12 @@ MAX_NUMBER = 2**62
 
 @dataclass
 class Placing:
-    catalog: Catalog
-    store: Store
-    locker: Locker
+    means: Means
     load: Load
     receive: Receive
     finish: Finish
     screening: Screening
     give_up: GiveUp
-    limits: rules.Limits
-    patience: float
 
     async def put(self, command: Put, source: Source | None) -> Stored:
         """Take a chunk, or see that it is there.
@@ -91,7 +88,7 @@ class Placing:
         it cannot be finished, and then expires.
         """
         with suppress(UploadLocked, UploadNotFound):
-            async with self.locker.hold(upload_id, self.patience):
+            async with self.means.locker.hold(upload_id, self.means.patience):
                 session = await self.load(upload_id)
                 if session.phase is Phase.OPEN:
                     await self.screening.end(session, refusal)
@@ -100,9 +97,9 @@ class Placing:
         upload_id, number = command.id, command.number
         if not 0 <= number < MAX_NUMBER:
             raise NoSuchChunk(upload_id, number, None)
-        async with self.locker.hold(upload_id, self.patience, lane=number) as lease:
+        async with self.means.locker.hold(upload_id, self.means.patience, lane=number) as lease:
             session = await self.load(upload_id)
-            take = rules.placed(session, command, self.limits)
+            take = rules.placed(session, command, self.means.limits)
             _log.debug("%s: chunk %d: bytes %d to %d", upload_id, number, take.start, take.ceiling)
             if await self._is_known(session, take, command):
                 _log.debug("%s: chunk %d is here already, and the same", upload_id, number)
@@ -132,7 +129,7 @@ class Placing:
 
     async def _finished(self, session: UploadSession) -> UploadSession:
         _log.debug("%s: every byte is in", session.id)
-        async with self.locker.hold(session.id, self.patience):
+        async with self.means.locker.hold(session.id, self.means.patience):
             return await self.finish(await self.load(session.id))
 
     async def verify(self, command: Verify) -> Verified:
@@ -157,7 +154,7 @@ class Placing:
     async def _hash(self, session: UploadSession, chunk: UploadChunk) -> bytes:
         hasher = ALGORITHMS[CHUNKS_BY].new()
         for start in range(chunk.start, chunk.stop, STEP):
-            await self.store.examine(session, start, min(start + STEP, chunk.stop), hasher)
+            await self.means.store.examine(session, start, min(start + STEP, chunk.stop), hasher)
         return hasher.digest()
 
     async def _chunk(self, session: UploadSession, number: int) -> UploadChunk:
@@ -169,7 +166,7 @@ class Placing:
             chunk = session.chunk(number)
         except IndexError:
             raise NoSuchChunk(session.id, number, session.chunks_expected) from None
-        found = await self.catalog.digests(session.id, number, number + 1)
+        found = await self.means.catalog.digests(session.id, number, number + 1)
         if digest := found.get(number):
             return replace(chunk, hash=digest.sha256.hex(), created_at=digest.recorded_at)
         return chunk

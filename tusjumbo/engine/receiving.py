@@ -17,7 +17,7 @@ from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.checks import Check
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.inspection import HeadWriter, Screening
-from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.means import Means
 from tusjumbo.engine.overlay import Overlay
 from tusjumbo.engine.pump import Arrived, Pace, Pump
 from tusjumbo.errors import (
@@ -31,7 +31,7 @@ from tusjumbo.errors import (
     TusJumboError,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Catalog, Clock, Source, Store, Writer
+from tusjumbo.ports import Source, Writer
 from tusjumbo.sessions import commands, rules
 from tusjumbo.sessions.commands import Content
 from tusjumbo.sessions.events import BytesReceived, Ending
@@ -58,15 +58,11 @@ class Delivery:
 
 @dataclass
 class Receive:
-    catalog: Catalog
-    store: Store
+    means: Means
     finish: Finish
     screening: Screening
-    limits: rules.Limits
     pace: Pace
     blocks: Blocks
-    clock: Clock
-    observers: Observers
     part_is_full: Callable[[str], None]
     """Told of partial uploads, by id."""
 
@@ -112,7 +108,9 @@ class Receive:
             raise
         finally:
             seconds = anyio.current_time() - began
-            self.observers.tell(BytesReceived(body.session, start, body.stop, seconds, ending))
+            self.means.observers.tell(
+                BytesReceived(body.session, start, body.stop, seconds, ending)
+            )
         return ending
 
     def _reason(self, ending: Ending, delivery: Delivery) -> TusJumboError:
@@ -123,7 +121,7 @@ class Receive:
                 came = "more" if ending is Ending.OVER else "fewer"
                 return ChunkSizeWrong(upload_id, chunk, take.ceiling - take.start, came)
             case Ending.OVER:
-                return rules.too_long(upload_id, take.length, self.limits)
+                return rules.too_long(upload_id, take.length, self.means.limits)
             case Ending.IDLE:
                 return BodyTimeout(self.pace.idle or 0.0)
             case Ending.CLOSING:
@@ -169,7 +167,7 @@ class _Body:
     async def _writer(self, stack: AsyncExitStack) -> Writer | None:
         """Where the bytes go; None if none may come."""
         start, ceiling = self._delivery.take.start, self._delivery.take.ceiling
-        store = self._receive.store
+        store = self._receive.means.store
         writer: Writer | None = None
         if self.session.phase is Phase.OPEN and not self._known.covers(start, ceiling):
             writer = await stack.enter_async_context(store.writing(self.session))
@@ -193,10 +191,10 @@ class _Body:
         if part.start < part.stop:
             await self._sync()
         receive = self._receive
-        now = receive.clock()
-        self.session = await receive.catalog.update(
+        now = receive.means.clock()
+        self.session = await receive.means.catalog.update(
             self.session.id,
-            partial(rules.committed, part=part, now=now, limits=receive.limits),
+            partial(rules.committed, part=part, now=now, limits=receive.means.limits),
             digests=self._digests(now),
         )
         self.stop = stop

@@ -14,7 +14,7 @@ from functools import partial
 
 from tusjumbo.engine.concatenation import Concatenation
 from tusjumbo.engine.finish import Finish
-from tusjumbo.engine.observers import Observers
+from tusjumbo.engine.means import Means
 from tusjumbo.errors import (
     MediaTypeRefused,
     PartUnusable,
@@ -24,7 +24,6 @@ from tusjumbo.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from tusjumbo.ports import Catalog, Clock, Locker, Store
 from tusjumbo.sessions import joining, rules
 from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
@@ -51,25 +50,20 @@ class Swept:
 
 @dataclass
 class Sweep:
-    catalog: Catalog
-    store: Store
-    locker: Locker
+    means: Means
     finish: Finish
     concatenation: Concatenation
-    limits: rules.Limits
-    clock: Clock
-    observers: Observers
 
     async def due(self, limit: int = 1000) -> Swept:
         """Handle at most `limit` sessions whose time has come."""
         swept = Swept()
-        for session in await self.catalog.due(self.clock(), limit):
+        for session in await self.means.catalog.due(self.means.clock(), limit):
             try:
-                if session.is_pending and not rules.has_expired(session, self.clock()):
+                if session.is_pending and not rules.has_expired(session, self.means.clock()):
                     await self._join(session, swept)
                     continue
-                async with self.locker.attempt(session.id):
-                    await self._handle(await self.catalog.load(session.id), swept)
+                async with self.means.locker.attempt(session.id):
+                    await self._handle(await self.means.catalog.load(session.id), swept)
             except MediaTypeRefused:
                 swept.refused += 1
             except (UploadLocked, UploadNotFound, StaleCommit):
@@ -89,35 +83,39 @@ class Sweep:
             return
         if session.is_pending:
             # Those that wait for others must not stand in the way of those that are due.
-            await self.catalog.update(session.id, partial(joining.looked_at, now=self.clock()))
+            await self.means.catalog.update(
+                session.id, partial(joining.looked_at, now=self.means.clock())
+            )
         else:
             swept.finished += 1
 
     async def _handle(self, session: UploadSession, swept: Swept) -> None:
-        now = self.clock()
+        now = self.means.clock()
         if session.phase is Phase.SEALED:
             await self.finish(session)
             swept.finished += 1
         elif not rules.has_expired(session, now):
             return
         elif session.phase is Phase.OPEN and await self._is_awaited(session):
-            change = partial(joining.spared, now=now, limits=self.limits)
-            await self.catalog.update(session.id, change)
+            change = partial(joining.spared, now=now, limits=self.means.limits)
+            await self.means.catalog.update(session.id, change)
         elif session.phase is Phase.OPEN:
-            await self.store.abandon(session)
-            change = partial(rules.abandoned, now=now, limits=self.limits)
-            self.observers.tell(UploadAbandoned(await self.catalog.update(session.id, change)))
+            await self.means.store.abandon(session)
+            change = partial(rules.abandoned, now=now, limits=self.means.limits)
+            self.means.observers.tell(
+                UploadAbandoned(await self.means.catalog.update(session.id, change))
+            )
             swept.abandoned += 1
         else:
-            await self.store.remove(session)
-            await self.catalog.delete(session.id)
-            self.observers.tell(UploadPurged(session))
+            await self.means.store.remove(session)
+            await self.means.catalog.delete(session.id)
+            self.means.observers.tell(UploadPurged(session))
             swept.purged += 1
 
     async def _is_awaited(self, session: UploadSession) -> bool:
         """Whether it is all there, and a final upload waits for others still."""
         is_part = session.kind is Kind.PARTIAL and session.is_full
-        return is_part and bool(await self.catalog.awaiting(session.id))
+        return is_part and bool(await self.means.catalog.awaiting(session.id))
 
     async def strays(self) -> Swept:
         """Remove bytes that no session accounts for, and leftovers of finished ones.
@@ -125,14 +123,14 @@ class Sweep:
         Reads the whole list of sessions once: for start-up and for operators, not for every hour.
         """
         swept = Swept()
-        candidates = set(await self.store.strays(self.clock() - STRAY_AGE))
+        candidates = set(await self.means.store.strays(self.means.clock() - STRAY_AGE))
         after = ""
-        while candidates and (page := await self.catalog.listing(after=after, limit=1000)):
+        while candidates and (page := await self.means.catalog.listing(after=after, limit=1000)):
             candidates -= {session.id for session in page if session.phase is Phase.OPEN}
             after = page[-1].id
         for upload_id in sorted(candidates):
             try:
-                async with self.locker.attempt(upload_id):
+                async with self.means.locker.attempt(upload_id):
                     swept.tidied += await self._tidy(upload_id)
             except UploadLocked:
                 continue
@@ -143,13 +141,13 @@ class Sweep:
 
     async def _tidy(self, upload_id: str) -> bool:
         try:
-            session = await self.catalog.load(upload_id)
+            session = await self.means.catalog.load(upload_id)
         except UploadNotFound:
             unknown = UploadSession(id=upload_id, created_at=0.0, updated_at=0.0)
-            await self.store.remove(unknown)
+            await self.means.store.remove(unknown)
             return True
         if session.phase is Phase.DONE:
-            await self.store.settle(session)
+            await self.means.store.settle(session)
         elif session.phase is Phase.ABANDONED:
-            await self.store.abandon(session)
+            await self.means.store.abandon(session)
         return session.phase in (Phase.DONE, Phase.ABANDONED)

@@ -21,6 +21,7 @@ from tusjumbo.engine.concatenation import PATIENCE, Concatenation
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
+from tusjumbo.engine.means import Means
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.placing import Placing
 from tusjumbo.engine.pump import Pace
@@ -79,58 +80,24 @@ class Uploads:
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
-        screening = Screening(self.inspection, self.catalog, self.store, self.observers)
-        self._screening = screening
-        self.finish = Finish(self.catalog, self.store, screening, self.clock, self.observers)
-        self._give_up = GiveUp(self.catalog, self.clock, self.limits, self.observers)
-        self.concatenation = Concatenation(
-            self.catalog,
-            self.store,
-            self.locker,
-            self.finish,
-            screening,
-            self._give_up,
-            self.limits,
-            self.clock,
-            self.observers,
-            self.patience,
-            self.remove_parts,
-        )
-        self.load = Load(self.catalog, self.clock)
-        self._receive = Receive(
-            self.catalog,
-            self.store,
-            self.finish,
-            screening,
-            self.limits,
-            self.pace,
-            self.blocks,
-            self.clock,
-            self.observers,
-            self.concatenation.part_changed,
-        )
-        self._placing = Placing(
-            self.catalog,
-            self.store,
-            self.locker,
-            self.load,
-            self._receive,
-            self.finish,
-            screening,
-            self._give_up,
-            self.limits,
-            self.patience,
-        )
-        self._recovery = Recovery(
+        self.means = means = Means(
             self.catalog,
             self.store,
             self.locker,
             self.limits,
+            self.patience,
             self.clock,
             self.observers,
-            self.patience,
-            self.concatenation.part_changed,
         )
+        self._screening = screening = Screening(self.inspection, means)
+        self._give_up = give_up = GiveUp(means)
+        self.load = load = Load(means)
+        self.finish = finish = Finish(means, screening)
+        self.concatenation = Concatenation(means, finish, screening, give_up, self.remove_parts)
+        part_changed = self.concatenation.part_changed
+        self._receive = Receive(means, finish, screening, self.pace, self.blocks, part_changed)
+        self._placing = Placing(means, load, self._receive, finish, screening, give_up)
+        self._recovery = Recovery(means, part_changed)
 
     async def execute(
         self, command: commands.Command, source: Source | None = None
