@@ -357,6 +357,7 @@ def test_who_may_not_changes_nothing(
 def test_a_redirect_stays_one(tmp_path: Path) -> None:
     answer = app_in(tmp_path, authorize=_redirects).test_client().get("/upload/statistics")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
+    assert answer.mimetype == "text/html"
 
 
 def test_authorize_has_all_of_flask(tmp_path: Path) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
-from flask import Flask
+from flask import Flask, request
 from werkzeug.test import TestResponse
 
 from tests.flask.apps import CHUNK, app_in
-from tusjumbo import Admission
+from tests.harness.wire import poll
+from tusjumbo import Admission, BytesReceived, Event
 from tusjumbo.flask import get_jumbo
+from tusjumbo.flask.bridge import Exchange
+from tusjumbo.web.bodies import Body as Source
 
 CONTENT = bytes(range(256)) * (CHUNK // 256)
 PATIENCE = 20.0
@@ -149,8 +154,43 @@ def test_a_thread_that_is_ended_takes_its_request_along(tmp_path: Path) -> None:
     def end(_: int) -> None:
         raise SystemExit(3)
 
-    app = app_in(tmp_path)
+    told: list[Event] = []
+    app = app_in(tmp_path, body_timeout="1h", observers=[told.append])
     upload_id = started(app)
     with pytest.raises(SystemExit):
         put(app, upload_id, Body(CONTENT, end))
+    poll(lambda: any(isinstance(it, BytesReceived) for it in told), PATIENCE, "it goes on")
     assert put(app, upload_id, Body()).status_code == 200
+
+
+@pytest.fixture(name="app")
+def _app(tmp_path: Path) -> Flask:
+    return app_in(tmp_path)
+
+
+async def test_a_wait_that_is_cancelled_loses_nothing(app: Flask) -> None:
+    may_come = threading.Event()
+    body = Body(CONTENT, lambda _: assert_(may_come.wait(PATIENCE)))
+    told = {"wsgi.input": body, "CONTENT_LENGTH": str(CHUNK)}
+    running: Future[None] = Future()
+    with app.test_request_context("/", method="PUT", environ_overrides=told):
+        exchange = Exchange(request, "")
+    source, buffer = Source(exchange.scope, exchange.receive), bytearray(CHUNK)
+    with ThreadPoolExecutor() as pool:
+        thread = pool.submit(exchange.serve, running)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await source.wait()
+        assert scope.cancelled_caught
+        may_come.set()
+        with anyio.fail_after(PATIENCE):
+            assert await source.wait()
+        running.set_result(None)
+        await anyio.to_thread.run_sync(thread.result)
+    count = source.readinto(memoryview(buffer))
+    assert body.sizes == [count]
+    assert buffer[:count] == CONTENT[:count]
+
+
+def assert_(holds: bool) -> None:
+    assert holds
