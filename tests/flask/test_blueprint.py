@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, abort, g, redirect, request, session
+from flask import Flask, Response, abort, g, redirect, request, session
 from flask.testing import FlaskClient
 from starlette.testclient import TestClient
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -354,10 +354,21 @@ def test_who_may_not_changes_nothing(
     assert [(it.id, it.ranges.total) for it in sessions.values()] == [(upload_id, 0)]
 
 
-def test_a_redirect_stays_one(tmp_path: Path) -> None:
-    answer = app_in(tmp_path, authorize=_redirects).test_client().get("/upload/statistics")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
-    assert answer.mimetype == "text/html"
+def _has_a_page(_: Admission) -> bool:
+    abort(401, response=Response("<h1>Who are you?</h1>", 401))
+
+
+@pytest.mark.parametrize(
+    ("authorize", "status", "words"),
+    [(_redirects, 302, "/login"), (_has_a_page, 401, "Who are you?")],
+    ids=["redirect", "page"],
+)
+def test_what_is_an_answer_already_stays_it(
+    tmp_path: Path, authorize: Callable[[Admission], bool], status: int, words: str
+) -> None:
+    answer = app_in(tmp_path, authorize=authorize).test_client().get("/upload/statistics")
+    assert (answer.status_code, answer.mimetype) == (status, "text/html")
+    assert words in answer.text
 
 
 def test_authorize_has_all_of_flask(tmp_path: Path) -> None:
