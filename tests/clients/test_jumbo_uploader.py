@@ -98,6 +98,15 @@ class Tab:
         found: list[Any] = self.page.evaluate("() => tests.events")
         return [event for event in found if event["type"] == name and event["where"] == where]
 
+    def wait_until_sent(self, size: int) -> None:
+        """Return once so many bytes are there or on their way."""
+
+        def look() -> bool:
+            self.page.wait_for_timeout(10)
+            return bool(self.page.evaluate("() => tests.uploader.progress.sent") == size)
+
+        poll(look, DEADLINE, f"{size} bytes are not sent")
+
     def wait_for(self, name: str, count: int = 1) -> list[Any]:
         def look() -> bool:
             self.page.wait_for_timeout(10)  # lets the browser's events in
@@ -206,15 +215,18 @@ def test_progress_counts_what_is_on_its_way(
     origin.on("PUT", "", gate, 3)
     tab.begin([make_file(3 * CHUNK)])
     gate.wait_for(3)
-
-    def sent() -> int:
-        tab.page.wait_for_timeout(10)
-        return int(tab.page.evaluate("() => tests.uploader.progress.sent"))
-
-    poll(lambda: sent() == 3 * CHUNK, DEADLINE, "what is on its way is not counted")
+    tab.wait_until_sent(3 * CHUNK)
     assert tab.events("chunk") == []
     gate.open()
     tab.paths()
+
+
+def test_progress_counts_each_chunk_once(tab: Tab, make_file: MakeFile) -> None:
+    tab.begin([make_file(4 * CHUNK)], parallel=1)
+    tab.paths()
+    seen: list[Any] = tab.page.evaluate("() => tests.events.filter((e) => e.where === 'one')")
+    at_chunks = [seen[at - 1]["sent"] for at, event in enumerate(seen) if event["type"] == "chunk"]
+    assert at_chunks == [CHUNK, 2 * CHUNK, 3 * CHUNK, 4 * CHUNK]
 
 
 def test_the_server_may_be_of_another_origin(
@@ -228,6 +240,25 @@ def test_the_server_may_be_of_another_origin(
     compare(server, tab.paths(), [file])
     assert origin.asked("PUT") == []
     assert tab.complaints == []
+
+
+@pytest.mark.parametrize(("credentials", "sent"), [("same-origin", False), ("include", True)])
+def test_cookies_go_where_they_are_told_to(
+    tab: Tab, make_file: MakeFile, credentials: str, *, sent: bool
+) -> None:
+    tab.page.evaluate(
+        """() => {
+            const { send } = XMLHttpRequest.prototype;
+            tests.credentials = new Set();
+            XMLHttpRequest.prototype.send = function (body) {
+                tests.credentials.add(this.withCredentials);
+                return send.call(this, body);
+            };
+        }"""
+    )
+    tab.begin([make_file(CHUNK)], credentials=credentials)
+    tab.paths()
+    assert tab.page.evaluate("() => [...tests.credentials]") == [sent]
 
 
 def test_without_a_secure_origin_there_are_no_digests(
@@ -321,6 +352,7 @@ def test_pause_and_resume(server: Server, origin: Front, tab: Tab, make_file: Ma
     origin.on("PUT", "/chunks/[3-5]$", gate, 3)
     tab.begin([file])
     gate.wait_for(3)
+    tab.wait_until_sent(6 * CHUNK)
     tab.all("pause")
     assert tab.wait_for("pause")[0]["state"] == "paused"
     before = origin.chunks()
@@ -435,19 +467,24 @@ def test_server_killed_and_restarted(tmp_path: Path, browser: Browser, make_file
         check_progress(tab.events("progress"), 8 * CHUNK)
 
 
+@pytest.mark.parametrize(("delay", "attempts"), [(100, 12), (600_000, 3)], ids=["asks", "waits"])
 def test_without_a_network_it_waits(
-    server: Server, origin: Front, tab: Tab, make_file: MakeFile
+    server: Server, origin: Front, tab: Tab, make_file: MakeFile, delay: int, attempts: int
 ) -> None:
     """For as long as that takes: it is no failure, however few retries there may be."""
     file = make_file(6 * CHUNK)
     gate = Gate(then=cut)
     origin.on("PUT", "/chunks/[123]$", gate, 3)
-    tab.begin([file], retries=1, maxDelay=100)
+    tab.begin([file], retries=1, maxDelay=delay)
     gate.wait_for(3)
     tab.page.context.set_offline(True)
     gate.open()
-    for event in tab.wait_for("retry", 12)[3:]:
-        assert event["offline"]
+
+    def waited() -> bool:
+        tab.page.wait_for_timeout(10)
+        return len([event for event in tab.events("retry") if event["offline"]]) >= attempts
+
+    poll(waited, DEADLINE, "nobody notices that there is no network")
     tab.page.context.set_offline(False)
     compare(server, tab.paths(), [file])
     check_progress(tab.events("progress"), 6 * CHUNK)
