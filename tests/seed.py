@@ -38,8 +38,8 @@ PROMISES = (
     _row(
         "Features",
         "Chunked uploads, files larger than memory",
-        "web/test_jumbo_wire",
-        "a_large_form_stays_out_of_memory",
+        "faults/test_memory",
+        "one_form_of_2_gib",
     ),
     _row(
         "Features",
@@ -154,6 +154,12 @@ PROMISES = (
         "Configurable chunk sizes",
         "web/test_jumbo",
         "chunks_of_the_clients_size",
+    ),
+    _row(
+        "Performance Considerations",
+        "Resumable by whichever protocol",
+        "engine/test_placing",
+        "any_mixture_comes_to_the_same tus_goes_over_chunks_without_writing_them_again",
     ),
     _row(
         "Security Features",
