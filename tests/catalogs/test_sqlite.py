@@ -23,7 +23,7 @@ from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
-from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, PATIENT, CatalogContract, longer
 
@@ -74,21 +74,37 @@ def sessions(upload_id: str) -> st.SearchStrategy[UploadSession]:
         receipt=st.none() | st.builds(Receipt, path=texts),
         kind=st.sampled_from(Kind),
         parts=st.lists(st.sampled_from(IDS)).map(tuple),
+        rate=st.none() | st.floats(0, allow_nan=False),
     )
 
 
+digests = st.builds(
+    ChunkDigest,
+    number=st.integers(0, 5) | st.integers(0, MAX_LENGTH - 1),
+    sha256=st.binary(min_size=32, max_size=32),
+    recorded_at=times,
+)
 steps = st.sampled_from(IDS).flatmap(
     lambda upload_id: st.tuples(
-        st.sampled_from(["create", "update", "refuse", "delete", "close"]), sessions(upload_id)
+        st.sampled_from(["create", "update", "refuse", "delete", "close"]),
+        sessions(upload_id),
+        st.lists(digests, max_size=3),
     )
 )
 
 
+def impossible(session: UploadSession) -> UploadSession:
+    raise ZeroDivisionError
+
+
 async def follow(
-    catalog: SqliteCatalog, model: dict[str, UploadSession], step: tuple[str, UploadSession]
+    catalog: SqliteCatalog,
+    model: dict[str, UploadSession],
+    chunks: dict[str, dict[int, ChunkDigest]],
+    step: tuple[str, UploadSession, list[ChunkDigest]],
 ) -> None:
     """Do the same to the catalog and to the model, and expect the same of both."""
-    deed, session = step
+    deed, session, digests = step
     match deed:
         case "create" if session.id in model:
             with pytest.raises(ValueError, match="already"):
@@ -98,15 +114,18 @@ async def follow(
             model[session.id] = session
         case "delete":
             assert await catalog.delete(session.id) is (model.pop(session.id, None) is not None)
+            chunks.pop(session.id, None)
         case "update" if session.id in model:
-            assert await catalog.update(session.id, lambda _: session) == session
+            after = await catalog.update(session.id, lambda _: session, digests=digests)
+            assert after == session
             model[session.id] = session
+            chunks.setdefault(session.id, {}).update({it.number: it for it in digests})
         case "update" | "refuse" if session.id not in model:
             with pytest.raises(UploadNotFound):
-                await catalog.update(session.id, lambda _: session)
+                await catalog.update(session.id, lambda _: session, digests=digests)
         case "refuse":
             with pytest.raises(ZeroDivisionError):
-                await catalog.update(session.id, lambda _: 1 // 0)  # type: ignore[arg-type, return-value]
+                await catalog.update(session.id, impossible, digests=digests)
         case "close":
             await catalog.aclose()
 
@@ -115,13 +134,14 @@ async def follow(
 @given(history=st.lists(steps, max_size=12), now=times)
 @settings(max_examples=60, deadline=None)
 async def test_any_history_comes_to_what_a_dictionary_comes_to(
-    history: list[tuple[str, UploadSession]], now: float
+    history: list[tuple[str, UploadSession, list[ChunkDigest]]], now: float
 ) -> None:
     model: dict[str, UploadSession] = {}
+    chunks: dict[str, dict[int, ChunkDigest]] = {}
     with tempfile.TemporaryDirectory() as directory:
         catalog = SqliteCatalog(Path(directory) / "catalog.sqlite3", Durability.OS)
         for step in history:
-            await follow(catalog, model, step)
+            await follow(catalog, model, chunks, step)
             assert await catalog.listing() == sorted(model.values(), key=lambda s: s.id)
         for session in model.values():
             assert await catalog.load(session.id) == session
@@ -130,6 +150,13 @@ async def test_any_history_comes_to_what_a_dictionary_comes_to(
             assert found == {s.id for s in model.values() if s.phase is phase}
         due = [s for s in model.values() if s.due_at is not None and s.due_at <= now]
         assert await catalog.gather(IDS) == model
+        for upload_id in IDS:
+            expected = sorted(chunks.get(upload_id, {}).items())
+            assert list((await catalog.digests(upload_id)).items()) == expected
+        opened = [s for s in model.values() if s.phase is Phase.OPEN]
+        figures = await catalog.statistics(now, now)
+        assert figures.active == len(opened)
+        assert figures.active_bytes == pytest.approx(sum(s.length or 0 for s in opened))
         for part in IDS:
             pending = [s for s in model.values() if s.is_pending and part in s.parts]
             assert await catalog.awaiting(part) == sorted(pending, key=lambda s: s.id)
@@ -322,5 +349,32 @@ async def test_a_page_costs_what_is_on_it(crowded: Path) -> None:
     assert len(await catalog.listing(phase=Phase.SEALED, limit=50)) == 3
     assert [s.updated_at for s in await catalog.due(20_077.0, 50)] == [77.0, 10_077.0, 20_077.0]
     assert (await catalog.load(middle)).id == middle
+    assert next(ticks) < 60
+    await catalog.aclose()
+
+
+def test_records_go_by_an_index_and_touch_no_session(crowded: Path) -> None:
+    chunks = "SEARCH chunks USING PRIMARY KEY (upload_id=? AND number>? AND number<?)"
+    tallies = "SEARCH tallies USING INTEGER PRIMARY KEY (rowid>?)"
+    with raw.connected(crowded) as connection:
+        digests = connection.execute("EXPLAIN QUERY PLAN " + sqlite._DIGESTS, ("a", 0, 9))
+        assert [row[-1] for row in digests] == [chunks]
+        figures = connection.execute("EXPLAIN QUERY PLAN " + sqlite._STATISTICS, (0.0, 0.0))
+        reads = [row[-1] for row in figures if row[-1].startswith("SEARCH")]
+    assert reads == [
+        "SEARCH sessions USING COVERING INDEX sessions_sizes (phase=?)",
+        tallies,
+        tallies,
+    ]
+
+
+async def test_figures_do_not_cost_what_is_finished(crowded: Path) -> None:
+    catalog = SqliteCatalog(crowded, Durability.OS)
+    await catalog.listing(limit=1)
+    ticks = itertools.count()
+    with catalog._reader.connection() as connection:
+        connection.set_progress_handler(lambda: next(ticks) < 0, 100)
+    figures = await catalog.statistics(0.0, 0.0)
+    assert (figures.active, figures.started_this_week) == (4, MANY)
     assert next(ticks) < 60
     await catalog.aclose()

@@ -18,7 +18,8 @@ from tusjumbo.catalogs import database
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Kind
+from tusjumbo.sessions.session import ChunkDigest, Kind, Phase
+from tusjumbo.sessions.statistics import Statistics
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, longer
 
@@ -169,6 +170,59 @@ async def test_everybody_hears_of_a_failed_shared_commit(
     faults.failing.clear()
     assert await catalog.load("a") == NEW
     assert (await catalog.update("a", longer)).offset == 1
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        ChunkDigest(2**63, bytes(32), 1.0),
+        ChunkDigest(1, bytes(32), float("nan")),
+        ChunkDigest(1, "\ud800", 1.0),  # type: ignore[arg-type]
+    ],
+    ids=["number", "time", "bytes"],
+)
+async def test_no_half_of_a_change_is_recorded(
+    catalog: SqliteCatalog, path: Path, digest: ChunkDigest
+) -> None:
+    """It goes wrong in its last statement, and others are in the same transaction."""
+    raw.plant(path, [NEW, replace(NEW, id="b")])
+    failures: list[CatalogFailed] = []
+
+    async def fail(upload_id: str, *digests: ChunkDigest) -> None:
+        with pytest.raises(CatalogFailed) as caught:
+            await catalog.update(upload_id, longer, digests=digests)
+        failures.append(caught.value)
+
+    with raw.connected(path) as other:
+        async with anyio.create_task_group() as tasks:
+            other.execute("BEGIN IMMEDIATE")
+            tasks.start_soon(catalog.update, "b", longer)
+            await until(lambda: catalog._writer.lock.locked() and not catalog._writer._waiting)
+            tasks.start_soon(fail, "a", ChunkDigest(0, bytes(32), 1.0), digest)
+            tasks.start_soon(fail, "b")
+            await until(lambda: len(catalog._writer._waiting) == 2)
+            other.execute("ROLLBACK")
+    assert len(failures) == 2
+    assert is_free(path)
+    assert [(s.id, s.offset) for s in await catalog.listing()] == [("a", 0), ("b", 1)]
+    assert await catalog.digests("a") == {}
+    assert (await catalog.update("a", longer)).offset == 1
+
+
+@pytest.mark.parametrize("statement", ["REPLACE INTO chunks", "COMMIT"])
+async def test_a_digest_that_cannot_be_recorded_takes_its_change_along(
+    catalog: SqliteCatalog, path: Path, faults: Faults, statement: str
+) -> None:
+    raw.plant(path, [NEW])
+    faults.failing[statement] = sqlite3.SQLITE_FULL
+    digest = ChunkDigest(0, bytes(32), 1.0)
+    with pytest.raises(StorageFull):
+        await catalog.update("a", longer, digests=[digest])
+    faults.failing.clear()
+    assert raw.recorded(path, "a") == NEW
+    assert await catalog.digests("a") == {}
+    await catalog.update("a", longer, digests=[digest])
+    assert await catalog.digests("a") == {0: digest}
 
 
 async def test_a_failed_read_is_said_and_survived(
@@ -364,4 +418,54 @@ async def test_uploads_of_version_1_are_whole(catalog: SqliteCatalog, path: Path
     assert [session.id for session in await catalog.awaiting("a")] == ["b"]
     figures = await catalog.statistics(0.0, 0.0)
     assert (figures.active, figures.active_bytes, figures.started_today) == (2, 10, 2)
+    assert schema(path)[0] == len(database.STEPS)
+
+
+async def test_uploads_of_version_2_are_counted(catalog: SqliteCatalog, path: Path) -> None:
+    """Begun, finished, given up and joined with a program that kept no figures."""
+    columns = "id, created_at, updated_at, length, phase, kind, parts, due_at"
+    rows = [
+        ("open", 100.0, 950.0, 2**63 - 1, "open", "whole", "[]", None),
+        ("open too", 100.0, 950.0, 2**63 - 1, "open", "whole", "[]", 7.5),
+        ("deferred", 900.0, 950.0, None, "open", "whole", "[]", None),
+        ("part", 900.0, 950.0, 10, "open", "partial", "[]", None),
+        ("pending", 900.0, 950.0, None, "open", "final", '["part"]', 950.0),
+        ("given up", 100.0, 950.0, 10, "abandoned", "whole", "[]", 9.5),
+        ("done", 850.0, 950.0, 300, "done", "whole", "[]", None),
+        ("done too", 899.0, 1799.0, 50, "done", "final", '["part"]', None),
+        ("late", 1800.0, 1801.5, 4, "done", "whole", "[]", None),
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(raw.VERSION_1 + raw.VERSION_2)
+        connection.executemany(
+            f"INSERT INTO sessions ({columns}, ranges, metadata, echo, chunk_size)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', '{}', '{}', 5)",
+            rows,
+        )
+        connection.commit()
+    assert [session.id for session in await catalog.listing()] == sorted(row[0] for row in rows)
+    assert [session.id for session in await catalog.awaiting("part")] == ["pending"]
+    assert [session.id for session in await catalog.due(10.0, 10)] == ["open too", "given up"]
+    assert {session.rate for session in await catalog.listing()} == {None}
+    assert await catalog.statistics(today=900.0, week=0.0) == Statistics(
+        active=5,
+        active_bytes=2**64,
+        started_today=3,
+        started_this_week=8,
+        finished_today=3,
+        finished_this_week=3,
+        bytes_this_week=354,
+        seconds_this_week=100.0 + 900.0 + 1.5,
+    )
+    # And from here on as if it had always been so.
+    digest = ChunkDigest(0, bytes(32), 1.0)
+    await catalog.update("open", longer, digests=[digest])
+    assert await catalog.digests("open") == {0: digest}
+    await catalog.update("deferred", lambda s: replace(s, phase=Phase.DONE, length=6))
+    await catalog.delete("done")
+    await catalog.create(replace(NEW, id="new", created_at=1800.0))
+    figures = await catalog.statistics(today=1800.0, week=900.0)
+    assert (figures.started_today, figures.started_this_week) == (2, 4)
+    assert (figures.finished_today, figures.finished_this_week) == (1, 4)
+    assert figures.bytes_this_week == 360
     assert schema(path)[0] == len(database.STEPS)

@@ -44,6 +44,13 @@ def is_sound(path: Path) -> bool:
     return found == [("ok",)]
 
 
+def chunks(path: Path) -> dict[int, bytes]:
+    """What is recorded of the chunks of upload a."""
+    with raw.connected(path) as connection:
+        found = connection.execute("SELECT number, sha256 FROM chunks WHERE upload_id = 'a'")
+        return dict(found)
+
+
 def test_processes_that_start_together_lose_nothing(path: Path, durability: Durability) -> None:
     names = [f"b{number}" for number in range(4)]
     with ExitStack() as stack:
@@ -68,6 +75,33 @@ def test_processes_that_start_together_lose_nothing(path: Path, durability: Dura
     assert is_sound(path)
 
 
+def test_processes_record_chunks_of_one_upload(path: Path, durability: Durability) -> None:
+    raw.plant(path, [NEW])
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(process("chunks", path, durability, str(number)))
+            for number in range(4)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        said = [
+            int(line)
+            for worker in workers
+            for line in worker.communicate("go\n", timeout=60)[0].split()
+        ]
+        assert [worker.returncode for worker in workers] == [0] * 4
+    assert sorted(said) == list(range(200))
+    session = raw.recorded(path, "a")
+    assert session is not None
+    assert session.ranges.runs == ((0, 200),)
+    digests = chunks(path)
+    last = digests.pop(1000)  # everybody recorded this one
+    assert digests == {n: bytes([n // 50 * 50]) * 32 for n in range(200)}
+    assert last in digests.values()
+    assert is_sound(path)
+
+
 @pytest.mark.campaign
 def test_a_killed_process_leaves_the_old_row_or_the_new(path: Path, durability: Durability) -> None:
     raw.plant(path, [NEW])
@@ -84,6 +118,7 @@ def test_a_killed_process_leaves_the_old_row_or_the_new(path: Path, durability: 
         assert session is not None
         assert said <= session.offset <= said + 1
         assert session.updated_at == session.offset
+        assert chunks(path) == dict.fromkeys(range(session.offset), bytes(32))
         assert is_sound(path)
 
 

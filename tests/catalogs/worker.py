@@ -18,7 +18,7 @@ import anyio
 
 from tusjumbo.catalogs.commits import _Change
 from tusjumbo.catalogs.sqlite import SqliteCatalog, _update
-from tusjumbo.sessions.session import UploadSession
+from tusjumbo.sessions.session import ChunkDigest, UploadSession
 from tusjumbo.settings import Durability
 
 NEW = UploadSession(id="a", created_at=1.0, updated_at=0.0)
@@ -37,9 +37,11 @@ def counted(session: UploadSession) -> UploadSession:
 
 
 async def lengthen(catalog: SqliteCatalog, times: int) -> None:
-    """Change one session again and again, saying how far it is each time."""
-    for _ in range(times):
-        say((await catalog.update("a", counted)).offset)
+    """Change one session again and again, with a chunk each, saying how far it is each time."""
+    begin = (await catalog.load("a")).offset
+    for number in range(begin, begin + times):
+        digest = ChunkDigest(number, bytes(32), 1.0)
+        say((await catalog.update("a", counted, digests=[digest])).offset)
     await catalog.aclose()
 
 
@@ -53,6 +55,26 @@ async def join(catalog: SqliteCatalog, name: str) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
             tasks.start_soon(lengthen, catalog, 10)
+
+
+async def chunks(catalog: SqliteCatalog, name: str) -> None:
+    """Be told to go, and record 50 chunks of everybody's session, side by side."""
+    say("ready")
+    sys.stdin.readline()
+    first = 50 * int(name)
+
+    def grown(number: int, session: UploadSession) -> UploadSession:
+        return replace(session, ranges=session.ranges.add(number, number + 1))
+
+    async def record(number: int) -> None:
+        own, shared = (ChunkDigest(n, bytes([first]) * 32, 1.0) for n in (number, 1000))
+        await catalog.update("a", partial(grown, number), digests=[own, shared])
+        say(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(first, first + 50):
+            tasks.start_soon(record, number)
+    await catalog.aclose()
 
 
 async def once(catalog: SqliteCatalog) -> int:
@@ -98,6 +120,8 @@ def main() -> None:
             anyio.run(lengthen, catalog, int(more[0]))
         case "join":
             anyio.run(join, catalog, more[0])
+        case "chunks":
+            anyio.run(chunks, catalog, more[0])
         case "fork":
             fork(catalog)
 

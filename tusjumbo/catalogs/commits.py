@@ -4,9 +4,10 @@ Whoever gets the connection carries out everything that waits for it and commits
 then find their change settled. So one fsync serves all of them, and a slow disk limits how long a
 commit takes, not how many there are.
 
-A change either raises before its first statement that writes, or is part of the transaction: so
-what one change raises is nothing to the others, and nothing ever needs a savepoint. If the
-transaction fails, all of them fail.
+A change either raises before it has written a row, or is part of the transaction: so what one
+change raises is nothing to the others, and nothing ever needs a savepoint. A change may write with
+several statements; if it raises between them, that fails the transaction, as an error of SQLite's
+does, and with it all changes in it. Half a change is never committed.
 """
 
 from __future__ import annotations
@@ -71,12 +72,18 @@ class _Change(Generic[T]):
         self.settled = False
 
     def carry_out(self, connection: sqlite3.Connection) -> None:
-        """Do it. What it raises concerns this change alone; an error of SQLite's concerns all."""
+        """Do it. What it raises concerns this change alone, if it has written nothing so far.
+
+        Otherwise, and if it is SQLite's, it concerns all, and is raised.
+        """
+        before = connection.total_changes
         try:
             self._result = self._work(connection)
         except sqlite3.Error:
             raise
         except BaseException as error:
+            if connection.total_changes != before:
+                raise
             self._error = error
 
     def fail(self, failure: BaseException) -> None:

@@ -54,9 +54,12 @@ _DELETE = "DELETE FROM sessions WHERE id = ?"
 _RECORD = "REPLACE INTO chunks (upload_id, number, sha256, recorded_at) VALUES (?, ?, ?, ?)"
 _DIGESTS = """SELECT number, sha256, recorded_at FROM chunks
     WHERE upload_id = ? AND number >= ? AND number < ? ORDER BY number"""
-_OPEN = "SELECT COUNT(*), TOTAL(length) FROM sessions WHERE phase = 'open'"
-_TALLIES = """SELECT TOTAL(started), TOTAL(finished), TOTAL(bytes), TOTAL(seconds) FROM tallies
-    WHERE quarter >= ?"""
+# One statement sees one moment. TOTAL, because SUM fails where hostile lengths exceed 63 bits.
+_STATISTICS = """SELECT * FROM
+    (SELECT COUNT(*), TOTAL(length) FROM sessions WHERE phase = 'open'),
+    (SELECT TOTAL(started), TOTAL(finished) FROM tallies WHERE quarter >= ?),
+    (SELECT TOTAL(started), TOTAL(finished), TOTAL(bytes), TOTAL(seconds) FROM tallies
+        WHERE quarter >= ?)"""
 
 _QUARTER = 900
 """Seconds in a row of the tallies."""
@@ -101,9 +104,10 @@ class SqliteCatalog:
         return {number: ChunkDigest(number, sha256, at) for number, sha256, at in found}
 
     async def statistics(self, today: float, week: float) -> Statistics:
-        ((active, active_bytes),) = await self._reading(self._rows, _OPEN)
-        ((started_today, finished_today, _, _),) = await self._tallied(today)
-        ((started, finished, size, seconds),) = await self._tallied(week)
+        quarters = today // _QUARTER, week // _QUARTER
+        (found,) = await self._reading(self._rows, _STATISTICS, *quarters)
+        active, active_bytes, *of_today, started, finished, size, seconds = found
+        started_today, finished_today = of_today
         return Statistics(
             active=active,
             active_bytes=int(active_bytes),
@@ -112,11 +116,8 @@ class SqliteCatalog:
             finished_today=int(finished_today),
             finished_this_week=int(finished),
             bytes_this_week=int(size),
-            seconds_this_week=seconds,
+            seconds_this_week=max(seconds, 0.0),  # a clock may have been put back
         )
-
-    async def _tallied(self, since: float) -> list[tuple[Any, ...]]:
-        return await self._reading(self._rows, _TALLIES, since // _QUARTER)
 
     async def delete(self, upload_id: str) -> bool:
         return await self._writing(self._writer.carry_out, partial(_delete, upload_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, replace
+from functools import partial
 
 import anyio
 import pytest
@@ -24,6 +25,10 @@ def _digest(number: int, byte: int = 7, at: float = 2.5) -> ChunkDigest:
 
 def _same(session: UploadSession) -> UploadSession:
     return session
+
+
+def _turned(phase: Phase, session: UploadSession) -> UploadSession:
+    return replace(session, phase=phase)
 
 
 def _by_number(*digests: ChunkDigest) -> Mapping[int, ChunkDigest]:
@@ -157,6 +162,38 @@ class RecordsContract:
         await catalog.create(replace(_NEW, kind=Kind.PARTIAL, length=5))
         await catalog.create(replace(_NEW, id="f", kind=Kind.FINAL, parts=("a",), length=5))
         assert (await self._figures(catalog, 0.0, 0.0))[2:4] == (1, 1)
+
+    async def test_what_is_joined_of_parts_is_one_file(self, catalog: Catalog) -> None:
+        await catalog.create(replace(_NEW, kind=Kind.PARTIAL, length=5))
+        await catalog.create(replace(_NEW, id="f", kind=Kind.FINAL, parts=("a",), length=5))
+        for phase in (Phase.SEALED, Phase.DONE):
+            await catalog.update("f", partial(_turned, phase))
+        assert (await self._figures(catalog, 0.0, 0.0))[3:7] == (1, 1, 1, 5)
+
+    async def test_what_ends_otherwise_is_not_finished(self, catalog: Catalog) -> None:
+        await catalog.create(replace(_NEW, length=5))
+        await catalog.create(replace(_NEW, id="b", length=5))
+        for phase in (Phase.ABANDONED, Phase.OPEN, Phase.SEALED):
+            await catalog.update("a", partial(_turned, phase))
+        await catalog.delete("b")
+        assert await self._figures(catalog, 0.0, 0.0) == (0, 0, 2, 2, 0, 0, 0, 0.0)
+
+    async def test_what_is_refused_counts_for_nothing(self, catalog: Catalog) -> None:
+        await catalog.create(_NEW)
+        with pytest.raises(ValueError, match="a"):
+            await catalog.create(_NEW)
+        with pytest.raises(_Refused):
+            await catalog.update("a", _refuses)
+        assert await self._figures(catalog, 0.0, 0.0) == (1, 0, 1, 1, 0, 0, 0, 0.0)
+
+    async def test_a_clock_that_was_put_back(self, catalog: Catalog) -> None:
+        await catalog.create(replace(_NEW, created_at=_HOUR, length=5))
+        await catalog.update(
+            "a", lambda session: replace(session, phase=Phase.DONE, updated_at=0.0)
+        )
+        figures = await catalog.statistics(0.0, 0.0)
+        assert (figures.bytes_this_week, figures.seconds_this_week) == (5, 0.0)
+        assert figures.average_speed == 0.0
 
     async def test_an_upload_without_a_length_can_end(self, catalog: Catalog) -> None:
         await catalog.create(_NEW)
