@@ -221,6 +221,13 @@ def test_what_is_no_form(body: bytes, said: str) -> None:
         assert len(str(caught.value)) < 400
 
 
+def test_nobody_fills_a_log_with_wrong_forms(caplog: pytest.LogCaptureFixture) -> None:
+    for wrong in (b"A preamble\r\n" + SEED, SEED.replace(b"\r\n", b"\n")):
+        with pytest.raises(MalformedRequest):
+            read([wrong])
+    assert not caplog.records
+
+
 def test_as_many_parts_as_allowed() -> None:
     assert len(read([many(forms.MAX_PARTS - 1)]).fields) == forms.MAX_PARTS - 1
 

@@ -23,6 +23,7 @@ looked at. `FormBody` is the same for `tusjumbo.web.bodies`, as a Source for the
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Collection
@@ -49,6 +50,9 @@ MAX_BEFORE = 1024 * 1024
 
 # RFC 2046 5.1.1: 1 to 70 characters, the last one no space.
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+# The answer says what is wrong with a form. The parser would write a log line for each, too.
+_silent = logging.Logger("tusjumbo.forms", logging.CRITICAL)
+
 _PLAIN = frozenset({b"binary", b"8bit", b"7bit"})
 
 
@@ -94,6 +98,7 @@ class Form:
             max_header_count=MAX_HEADERS,
             max_header_size=MAX_HEADER,
         )
+        self._parser.logger = _silent
 
     def feed(self, data: bytes) -> None:
         """Go on with `data`, which must not change while anything waits.
