@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -58,3 +60,47 @@ def test_it_may_be_dropped_in_a_loop(is_own: bool) -> None:
     poll(owner.has_ended, 20, "its loop goes on")
     assert not other.closed
     other.portal.close()
+
+
+FORKING = """
+import gc, os, sys
+from tusjumbo.jumbo.portals import Portal
+
+async def closing():
+    print("closed in", "child" if os.getpid() != parent else "parent", flush=True)
+
+async def work():
+    return 3
+
+parent = os.getpid()
+portals = [Portal(closing), Portal(closing)]
+print([portal.call(work) for portal in portals], flush=True)
+child = os.fork()
+if not child:
+    portals.pop()
+    gc.collect()
+    print(portals[0].call(work), flush=True)
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.wire
+def test_a_forked_child_has_a_loop_of_its_own_and_comes_to_an_end() -> None:
+    """As a worker that a server has forked from a process in which there was a loop already."""
+    done = subprocess.run(
+        # Python 3.12 and later warn of forks beside threads, which is what this is about.
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "[3, 3]",
+        "3",
+        "closed in child",
+        "7",
+        "closed in parent",
+        "closed in parent",
+    ]

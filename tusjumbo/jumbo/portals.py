@@ -1,7 +1,9 @@
 """Portal: an event loop in a thread of its own, for programs that have none.
 
 It begins with the first call and ends with `close`, or with the object or the program. A forked
-child has no threads of its parent's: there the next call begins another one.
+child has no threads of its parent's: there the next call begins another one, and nothing may wait
+for the old one, not even while its remains are collected. (So it is not anyio's own context manager
+that keeps the thread: as a generator that is left in the middle, it would wait for ever.)
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
 from functools import partial
 from typing import TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
 
@@ -63,23 +65,44 @@ class Portal:
     def _opened(self) -> BlockingPortal:
         with self._mutex:
             if self._portal is None:
-                stack = ExitStack()
-                name = "tusjumbo"
-                portal = stack.enter_context(start_blocking_portal("asyncio", name=name))
-                self._end = weakref.finalize(self, _end, os.getpid(), portal, self._closing, stack)
+                portal, thread = _begun()
+                here = os.getpid()
+                self._end = weakref.finalize(self, _end, here, portal, thread, self._closing)
                 self._portal = portal
             return self._portal
+
+
+def _begun() -> tuple[BlockingPortal, threading.Thread]:
+    """The way into a loop that runs, and its thread."""
+    began: Future[BlockingPortal] = Future()
+
+    async def live() -> None:
+        async with BlockingPortal() as portal:
+            began.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    def run() -> None:
+        try:
+            anyio.run(live, backend="asyncio")
+        except BaseException as error:
+            if began.done():
+                raise
+            began.set_exception(error)
+
+    thread = threading.Thread(target=run, name="tusjumbo", daemon=True)
+    thread.start()
+    return began.result(), thread
 
 
 def _end(
     process: int,
     portal: BlockingPortal,
+    thread: threading.Thread,
     closing: Callable[[], Awaitable[None]],
-    stack: ExitStack,
 ) -> None:
     if process != os.getpid():
         return
-    ending = partial(_wait_for_the_end, portal, closing, stack)
+    ending = partial(_wait_for_the_end, portal, thread, closing)
     if _is_in_a_loop():
         # The garbage collector may come by anywhere, also in the very thread that is to end.
         threading.Thread(target=ending, name="tusjumbo end").start()
@@ -96,10 +119,13 @@ def _is_in_a_loop() -> bool:
 
 
 def _wait_for_the_end(
-    portal: BlockingPortal, closing: Callable[[], Awaitable[None]], stack: ExitStack
+    portal: BlockingPortal, thread: threading.Thread, closing: Callable[[], Awaitable[None]]
 ) -> None:
-    with stack:
+    try:
         portal.call(closing)
+    finally:
+        portal.call(portal.stop)
+        thread.join()
 
 
 _portals: weakref.WeakSet[Portal] = weakref.WeakSet()
