@@ -81,12 +81,17 @@ class Site:
 def served(name: str, directory: Path, **options: Any) -> Iterator[Site]:
     def command(port: int, uploads: Path) -> list[str]:
         told = json.dumps({"directory": str(uploads), "chunk_size": CHUNK, **options})
-        python = ["env", f"PYTHONPATH={ROOT}", f"TEST_JUMBO={told}", sys.executable]
-        return [*python, *(word.format(port=port) for word in COMMANDS[name])]
+        python = ["env", f"HOME={directory}", f"PYTHONPATH={ROOT}", f"TEST_JUMBO={told}"]
+        return [*python, sys.executable, *(word.format(port=port) for word in COMMANDS[name])]
 
     with running(name, command, directory) as (port, pid):
         yield Site(name, port, pid, directory / "uploads")
+        main = psutil.Process(pid)
+        tree = [main, *main.children(recursive=True)]
+        main.terminate()
+        _, left = psutil.wait_procs(tree, PATIENCE)
         log = (directory / "log").read_text()
+        assert not left, log[-6000:]
         assert "Traceback" not in log, log[-6000:]
 
 
