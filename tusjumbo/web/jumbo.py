@@ -111,8 +111,7 @@ class JumboExchange(Exchange):
         routes.check_json(request.fields)
         told = await self._in_time(request, lambda: _small(request.body))
         command = routes.started_by(told, self.house.uploads.limits.chunk_size)
-        # Nothing comes with it, but a server that is stopping begins nothing new.
-        session = (await self._execute(command, Created, request.body)).session
+        session = (await self._execute(command, Created)).session
         request.upload_id = session.id
         where = self.links.to(f"status/{session.id}", request.scope, request.fields)
         return _said(201, jumbo.started(session, _path(session)), (("Location", where),))
