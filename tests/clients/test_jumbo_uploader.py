@@ -525,8 +525,6 @@ DIGEST = "urn:tusjumbo:problem:digest-mismatch"
         pytest.param(Refusal(200, {}, b"{", missing=9), 0, "about:blank", id="torn"),
         pytest.param(Refusal(503, {"Retry-After": "0"}), 503, "about:blank", id="busy"),
         pytest.param(Refusal(502, {}, b"<h1>Bad Gateway"), 502, "about:blank", id="proxy"),
-        pytest.param(Refusal(423), 423, "about:blank", id="locked"),
-        pytest.param(Refusal(429), 429, "about:blank", id="too many"),
     ],
 )
 def test_what_passes_is_tried_again(
@@ -577,7 +575,7 @@ def test_a_server_that_says_nothing_is_asked_again(
 PROBLEM = b'{"type": "urn:x:no", "title": "No", "status": 507, "detail": "There is no room."}'
 
 
-@pytest.mark.parametrize("status", [403, 413, 415, 507])
+@pytest.mark.parametrize("status", [403, 507])
 def test_what_does_not_pass_is_an_error_at_once(
     server: Server, origin: Front, tab: Tab, make_file: MakeFile, status: int
 ) -> None:
