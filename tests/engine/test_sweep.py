@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.fakes import CUT
 from tests.engine.test_uploads import Bench
-from tusjumbo.engine.sweep import Sweep, Swept
+from tusjumbo.engine.sweep import FEW, Sweep, Swept
 from tusjumbo.errors import ClientDisconnected, StorageFailed
 from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
 from tusjumbo.sessions.rules import Limits
@@ -136,3 +136,23 @@ async def test_strays_are_tidied_and_nothing_else() -> None:
         assert await sweeping(bench).strays() == Swept(tidied=2)
     assert set(bench.store.files) == {open_id, busy}
     assert bench.store.completed == {done_id: b"abc"}
+
+
+async def test_a_little_in_passing_when_it_is_time(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(limits=LIMITS)
+    sweep = sweeping(bench)
+    for _ in range(FEW + 1):
+        await partial_upload(bench)
+    bench.now = 10.0
+    await sweep.in_passing(0)
+    assert len(bench.store.abandoned) == 0
+    await sweep.in_passing(60.0)
+    assert len(bench.store.abandoned) == FEW
+    bench.now = 14.0
+    await sweep.in_passing(60.0)
+    assert len(bench.store.abandoned) == FEW
+    bench.now = 70.0
+    bench.catalog.faults.append(StorageFailed())
+    bench.store.faults.append(RuntimeError("a mistake"))
+    await sweep.in_passing(60.0)
+    assert "it will be tried again" in caplog.text

@@ -9,7 +9,8 @@ for housekeeping), and looked at again once it is held. Any number of processes 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import partial
 
 from tusjumbo.engine.concatenation import Concatenation
@@ -34,6 +35,10 @@ STRAY_AGE = 3600.0
 """Bytes without a session are removed when nobody has touched them for this many seconds."""
 
 
+FEW = 20
+"""How many uploads are swept in passing."""
+
+
 @dataclass
 class Swept:
     """How many uploads were …"""
@@ -53,6 +58,7 @@ class Sweep:
     means: Means
     finish: Finish
     concatenation: Concatenation
+    _passed_at: float = field(default=-math.inf, init=False)
 
     async def due(self, limit: int = 1000) -> Swept:
         """Handle at most `limit` sessions whose time has come."""
@@ -73,6 +79,20 @@ class Sweep:
                 _log.exception("Upload %s could not be swept.", session.id)
         await self.concatenation.go_on()
         return swept
+
+    async def in_passing(self, every: float) -> None:
+        """A little of it, if `every` seconds are over (0: never): for who has no time of their own.
+
+        Nobody waits for it and it is tried again, so what fails only needs to be known.
+        """
+        now = self.means.clock()
+        if not every or now - self._passed_at < every:
+            return
+        self._passed_at = now
+        try:
+            await self.due(FEW)
+        except Exception:
+            _log.exception("Sweeping failed; it will be tried again.")
 
     async def _join(self, session: UploadSession, swept: Swept) -> None:
         """Its lock is the concatenation's business."""

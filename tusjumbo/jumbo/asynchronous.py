@@ -11,7 +11,6 @@ errors of this package are one or the other (`tusjumbo.errors`).
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from tusjumbo.composition import House, compose
-from tusjumbo.errors import MalformedRequest, SystemFailure, UploadNotFound
+from tusjumbo.errors import MalformedRequest, UploadNotFound
 from tusjumbo.jumbo import tables
 from tusjumbo.jumbo.bodies import ChunkData, source_of
 from tusjumbo.jumbo.tables import Callback, TableOptions, TableSource
@@ -47,9 +46,6 @@ T = TypeVar("T", bound=Outcome)
 
 MAX_FILE_SIZE = 5 * 1024**3
 """Bytes that a file may have unless the caller says otherwise: the seed's 5 GiB."""
-
-_BATCH = 20
-"""How many uploads are swept after one has begun."""
 
 _PAGE = 500
 
@@ -83,7 +79,6 @@ class AsyncJumbo:
         self.house: House = compose(self.settings, observers=observers, clock=clock)
         self._root = self.settings.upload_dir.absolute()
         self._clock = clock
-        self._swept_at = -math.inf
 
     async def start_upload(
         self, filename: str, total_size: int, metadata: Mapping[str, Any] | None = None
@@ -249,14 +244,7 @@ class AsyncJumbo:
 
     async def sweep_in_passing(self) -> None:
         """What expired is set aside, every now and then, by whoever begins an upload."""
-        now, every = self._clock(), self.settings.sweep_every
-        if not every or now - self._swept_at < every:
-            return
-        self._swept_at = now
-        try:
-            await self.house.sweep.due(_BATCH)
-        except SystemFailure:
-            _log.exception("Sweeping failed; it will be tried again.")
+        await self.house.sweep.in_passing(self.settings.sweep_every)
 
 
 def _expected(outcome: Outcome, kind: type[T]) -> T:

@@ -80,7 +80,7 @@ class TusJumbo(Endpoint):
             gate=gate,
             clock=clock,
         )
-        housekeeping = Housekeeping(self.house, clock)
+        housekeeping = Housekeeping(self.house)
         hosts: WeakSet[Any] = WeakSet()
         super().__init__(tus, housekeeping, hosts)
         self.jumbo = Endpoint(jumbo, housekeeping, hosts)

@@ -7,7 +7,6 @@ nobody runs one, a small part of the sweep follows a request now and then, after
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,22 +14,17 @@ import anyio
 
 from tusjumbo.composition import House
 from tusjumbo.engine.sweep import Swept
-from tusjumbo.ports import Clock
 from tusjumbo.web.bodies import Scope, closing_of
 
 _log = logging.getLogger("tusjumbo")
 
-_BATCH = 20
-"""How many uploads are swept after a request, where there is no lifespan."""
-
 
 class Housekeeping:
-    def __init__(self, house: House, clock: Clock) -> None:
+    def __init__(self, house: House) -> None:
         self._house = house
         self._every = house.settings.sweep_every
-        self._clock = clock
         self._lifespans = 0
-        self._swept_at = -math.inf
+        self._is_warned = False
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -53,7 +47,8 @@ class Housekeeping:
             closing = closing_of(scope)
             await _quietly(lambda: concatenation.go_on(closing))
         if not self._lifespans:
-            await self._sweep_in_passing()
+            self._warn()
+            await self._house.sweep.in_passing(self._every)
 
     async def _keep_sweeping(self) -> None:
         if not self._every:
@@ -67,18 +62,13 @@ class Housekeeping:
         while _moved(await self._house.sweep.due()):
             pass
 
-    async def _sweep_in_passing(self) -> None:
-        """A little of what `lifespan` would do, when it is time."""
-        now = self._clock()
-        if not self._every or now - self._swept_at < self._every:
-            return
-        if self._swept_at == -math.inf:
+    def _warn(self) -> None:
+        if not self._is_warned and self._every:
+            self._is_warned = True
             _log.warning(
                 "Nobody runs TusJumbo's lifespan: expired uploads are only looked for after"
                 " requests. Use tusjumbo.mount(app, path), or pass lifespan=tusjumbo.lifespan."
             )
-        self._swept_at = now
-        await _quietly(lambda: self._house.sweep.due(_BATCH))
 
 
 async def _quietly(work: Callable[[], Awaitable[object]]) -> None:
