@@ -159,7 +159,8 @@ class Exchange:
         self._errands.put(None)
         if self._is_reading and self._socket is not None:
             with suppress(OSError):
-                # Not the method of a TLS socket, which would take its keys away as well.
+                # Not the method of a TLS socket, which would forget its keys. Its client finds the
+                # connection broken, instead of an answer; in any case the thread is free.
                 socket.socket.shutdown(self._socket, socket.SHUT_RD)
 
 
