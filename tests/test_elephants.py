@@ -287,11 +287,18 @@ def test_figures(tmp_path: Path, low_space: int, issue: str, severity: str) -> N
     assert watch.alerts == [Alert(issue, severity, figures)]
 
 
-def test_a_directory_that_is_gone_is_logged(
+def test_before_the_first_upload_there_is_no_directory(tmp_path: Path) -> None:
+    watch = Watch()
+    with Jumbo(directory := tmp_path / "a" / "b") as jumbo:
+        figures = KaavanAlerts(watch, directory).report(jumbo)
+    assert 0 < figures["free_space"] <= shutil.disk_usage(tmp_path).total
+
+
+def test_an_alert_that_does_not_get_through_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alerts = KaavanAlerts(Watch(), tmp_path / "gone")
-    alerts(UploadCreated(session()))
+    alerts = KaavanAlerts(None, tmp_path)  # type: ignore[arg-type]
+    alerts(UploadAbandoned(session()))
     alerts.close()
     assert caplog.messages == ["KaavanAlerts failed on upload jumbo_1."]
 

@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,12 +36,15 @@ from tusjumbo.sessions.session import UploadSession
 _log = logging.getLogger("tusjumbo")
 
 
-class _Errands:
-    """Work for a thread, one piece after the other."""
+class _Errands(ABC):
+    """An observer with a thread that does its work, one piece after the other."""
 
     def __init__(self) -> None:
         # One for each process: a fork leaves the threads behind.
         self._threads: dict[int, ThreadPoolExecutor] = {}
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None: ...
 
     def _later(self, upload_id: str, work: Callable[..., object], *args: object) -> None:
         here, name = os.getpid(), type(self).__name__
@@ -164,7 +168,7 @@ class KaavanAlerts(_Errands):
         """`low_space`: bytes free in the file system of `upload_path` below which is little."""
         super().__init__()
         self._kaavan = kaavan
-        self._directory = Path(upload_path)
+        self._directory = Path(upload_path).absolute()
         self._low_space = low_space
         self._quiet = quiet
         self._clock = clock
@@ -191,7 +195,7 @@ class KaavanAlerts(_Errands):
 
         They are an alert of severity info, or critical when there is little space.
         """
-        free = shutil.disk_usage(self._directory).free
+        free = self._free_space()
         figures = {**jumbo.get_statistics(), "free_space": free}
         is_low = free < self._low_space
         issue, severity = (self.LOW, "critical") if is_low else (self.FIGURES, "info")
@@ -199,9 +203,14 @@ class KaavanAlerts(_Errands):
         return figures
 
     def _look(self) -> None:
-        free = shutil.disk_usage(self._directory).free
+        free = self._free_space()
         if free < self._low_space:
             self._alert(self.LOW, "critical", {"free_space": free})
+
+    def _free_space(self) -> int:
+        # Before the first upload there is no directory.
+        there = (it for it in (self._directory, *self._directory.parents) if it.exists())
+        return shutil.disk_usage(next(there)).free
 
     def _alert(self, issue: str, severity: str, metadata: dict[str, Any]) -> None:
         now = self._clock()
