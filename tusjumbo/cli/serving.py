@@ -79,16 +79,19 @@ async def _look(upload: UploadSettings) -> None:
 
 
 def _announce(upload: UploadSettings, server: ServerSettings, urls: Sequence[str]) -> None:
-    for url in urls:
-        print(f"Listening on {url}")
     where = printable(str(upload.upload_dir / "completed"))
     if server.unix_socket is None:
         target = urls[0]
     else:
         socket = printable(shlex.quote(str(server.unix_socket)))
         target = f"--unix-socket {socket} http://localhost{server.base_path}"
-    print(f"Finished uploads go to {where}. To try it:")
-    print(f"  curl -i {target} {_HELLO}", flush=True)
+    # In one piece: who has read the first line will find the others.
+    lines = [
+        *(f"Listening on {url}" for url in urls),
+        f"Finished uploads go to {where}. To try it:",
+        f"  curl -i {target} {_HELLO}",
+    ]
+    print("\n".join(lines) + "\n", end="", flush=True)
 
 
 def site(upload: UploadSettings, server: ServerSettings) -> ASGIApp:
