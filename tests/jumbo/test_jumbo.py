@@ -39,6 +39,9 @@ from tusjumbo.errors import (
     UploadTooLarge,
 )
 from tusjumbo.sessions import rules
+from tusjumbo.sessions.commands import Command, Create, Join
+from tusjumbo.sessions.outcomes import Created
+from tusjumbo.sessions.session import Kind
 
 SIZE = 1000
 CONTENT = random.Random(0).randbytes(4500)
@@ -151,7 +154,7 @@ async def test_the_twin_takes_iterators_too(tmp_path: Path) -> None:
 
 def test_the_twins_have_the_same_methods() -> None:
     for name, method in vars(AsyncJumbo).items():
-        if name.startswith("_") or name in ("aclose", "active_uploads", "sweep_in_passing"):
+        if name.startswith("_") or name in ("aclose", "active_uploads", "follow"):
             continue
         twin = getattr(Jumbo, name)
         assert inspect.signature(twin) == inspect.signature(method)
@@ -442,3 +445,22 @@ def test_the_rate_is_that_of_late(tmp_path: Path) -> None:
         assert SIZE * 4 < jumbo.get_status(upload_id)["speed"] < SIZE * 10
         now += rules.PAUSE + 1
         assert jumbo.get_status(upload_id)["time_remaining"] == "unknown"
+
+
+def test_a_part_that_is_completed_by_a_chunk_completes_the_file(tmp_path: Path) -> None:
+    with Jumbo(tmp_path, chunk_size=SIZE) as jumbo:
+        uploads = jumbo.twin.house.uploads
+
+        def execute(command: Command) -> str:
+            outcome = jumbo.in_loop(partial(uploads.execute, command)).result()
+            assert isinstance(outcome, Created)
+            return outcome.session.id
+
+        create = Create(length=len(CONTENT), metadata={}, echo={}, kind=Kind.PARTIAL)
+        part = execute(create)
+        whole = execute(Join(parts=(part, part), metadata={}, echo={}))
+        for number in range(5):
+            jumbo.upload_chunk(part, number, chunk(number))
+        status = jumbo.get_status(whole)
+        assert status["status"] == "completed"
+        assert Path(status["path"]).read_bytes() == 2 * CONTENT

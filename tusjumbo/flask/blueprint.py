@@ -65,7 +65,7 @@ def _answered(jumbo: Jumbo, mount: str, authorize: Authorize | None) -> Response
 
     async def run() -> None:
         await api(exchange.scope, exchange.receive, exchange.send)
-        await jumbo.twin.sweep_in_passing()
+        await jumbo.twin.follow()
 
     return exchange.serve(jumbo.in_loop(run))
 

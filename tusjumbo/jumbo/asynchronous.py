@@ -92,7 +92,7 @@ class AsyncJumbo:
         command = jumbo.creation(filename, total_size, metadata)
         session = (await self._execute(command, Created)).session
         _log.debug("%s: %d bytes in chunks of %d", session.id, total_size, session.chunk_size)
-        await self.sweep_in_passing()
+        await self.follow()
         return jumbo.started(session, self._path(session))
 
     async def upload_chunk(
@@ -120,6 +120,7 @@ class AsyncJumbo:
         command = Put(id=_known(upload_id), number=number, content=content)
         outcome = await self.house.uploads.execute(command, source)
         stored = _expected(outcome, Stored)
+        await self.follow()
         return jumbo.received(stored, self._path(stored.session))
 
     async def resume_upload(self, upload_id: str) -> Answer:
@@ -242,8 +243,11 @@ class AsyncJumbo:
         """Where the finished file is; None if it is not finished."""
         return None if session.receipt is None else str(self._root / session.receipt.path)
 
-    async def sweep_in_passing(self) -> None:
-        """What expired is set aside, every now and then, by whoever begins an upload."""
+    async def follow(self) -> None:
+        """What a call leaves to be done: joins that it made possible, and a little sweeping."""
+        concatenation = self.house.uploads.concatenation
+        if concatenation.has_work:
+            await concatenation.go_on()
         await self.house.sweep.in_passing(self.settings.sweep_every)
 
 
