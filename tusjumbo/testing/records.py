@@ -163,6 +163,14 @@ class RecordsContract:
         await catalog.create(replace(_NEW, id="f", kind=Kind.FINAL, parts=("a",), length=5))
         assert (await self._figures(catalog, 0.0, 0.0))[2:4] == (1, 1)
 
+    async def test_those_of_one_moment_add_up(self, catalog: Catalog) -> None:
+        for name in "abc":
+            await catalog.create(replace(_NEW, id=name, length=5))
+            await catalog.update(
+                name, lambda session: replace(session, phase=Phase.DONE, updated_at=2.5)
+            )
+        assert await self._figures(catalog, 0.0, 0.0) == (0, 0, 3, 3, 3, 3, 15, 4.5)
+
     async def test_what_is_joined_of_parts_is_one_file(self, catalog: Catalog) -> None:
         await catalog.create(replace(_NEW, kind=Kind.PARTIAL, length=5))
         await catalog.create(replace(_NEW, id="f", kind=Kind.FINAL, parts=("a",), length=5))
