@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "hop": ("", "anyio"),
     "settings": ("errors", ""),
     "sessions": ("errors", ""),
-    "protocols": ("errors sessions", ""),
+    "protocols": ("errors sessions", "http_sf"),
     "ports": ("digests errors notice sessions", ""),
     "engine": (LOWER, "anyio"),
     "catalogs": (LOWER, "anyio"),
