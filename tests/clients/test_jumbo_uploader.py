@@ -165,9 +165,13 @@ def test_a_file(server: Server, origin: Front, tab: Tab, make_file: MakeFile, si
 
 def test_many_files(server: Server, origin: Front, tab: Tab, make_file: MakeFile) -> None:
     files = [make_file(size) for size in (7 * CHUNK, 0, 4 * CHUNK + 1, 100, 6 * CHUNK - 1)]
+    gate = Gate()
+    origin.on("PUT", "", gate, 4)
     tab.begin(files, parallel=2, connections=4)
+    gate.wait_for(4)
+    gate.open()
     compare(server, tab.paths(), files)
-    assert 2 < origin.most <= 4
+    assert origin.most == 4
     for file in files:
         of_file = [event for event in tab.events("progress") if event["file"] == file.name]
         check_progress(of_file, file.stat().st_size)
@@ -180,7 +184,11 @@ def test_files_end_in_the_order_in_which_they_came(
     origin: Front, tab: Tab, make_file: MakeFile
 ) -> None:
     files = [make_file(6 * CHUNK + extra) for extra in range(3)]
+    gate = Gate()
+    origin.on("PUT", "", gate, 3)
     tab.begin(files, parallel=3, connections=3)
+    gate.wait_for(3)
+    gate.open()
     tab.paths()
     assert [event["file"] for event in tab.events("success")] == [file.name for file in files]
     assert origin.most == 3
