@@ -6,7 +6,7 @@ import threading
 import anyio
 import pytest
 
-from tusjumbo.hop import Hop
+from tusjumbo.hop import Hop, aside
 
 DEADLINE = 20.0
 
@@ -160,3 +160,23 @@ async def test_a_task_that_asyncio_cancels_at_any_moment_leaves_nothing_behind()
     count = len(begun)
     await hop(int)
     assert len(begun) == len(ended) == count
+
+
+async def test_what_is_left_aside_keeps_no_loop_waiting() -> None:
+    done: list[int] = []
+    over = threading.Event()
+
+    def work() -> None:
+        done.append(threading.get_ident())
+        over.set()
+
+    aside(work, "aside")
+    with anyio.fail_after(DEADLINE):
+        await Hop(1)(over.wait)
+    assert done != [threading.get_ident()]
+
+
+def test_without_a_loop_nothing_is_left_aside() -> None:
+    done: list[int] = []
+    aside(lambda: done.append(threading.get_ident()), "aside")
+    assert done == [threading.get_ident()]

@@ -11,6 +11,8 @@ to that for its own cancel scopes, but `asyncio.Task.cancel` (uvicorn's last res
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +44,27 @@ class Hop:
         except anyio.get_cancelled_exc_class():
             await running.is_over()
             raise
+
+
+def aside(work: Callable[[], object], name: str) -> None:
+    """Do `work` for somebody who does not wait for it: at once, or in a thread called `name` if a
+    loop runs here.
+
+    For the remains of objects: the garbage collector comes by anywhere.
+    """
+    if _is_in_a_loop():
+        threading.Thread(target=work, name=name).start()
+    else:
+        work()
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        return trio is not None and bool(trio.lowlevel.in_trio_run())
+    return True
 
 
 class _Running(Generic[T]):

@@ -558,3 +558,25 @@ def test_asyncios_own_cancellation_leaves_no_lock(directory: Path) -> None:
 
     asyncio.run(scene())
     poll(lambda: names(directory) == [], PATIENT, "locks are left")
+
+
+async def test_a_locker_that_is_dropped_in_a_loop_does_not_keep_it_waiting(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    honest = Bell.close
+
+    def close(bell: Bell) -> None:
+        closed.append(threading.get_ident())
+        honest(bell)
+
+    monkeypatch.setattr(Bell, "close", close)
+    locker = FileLocker(directory)
+    async with locker.hold("a", 1.0):
+        pass
+    locker._closing()  # type: ignore[misc]  # what the garbage collector would do
+    with anyio.fail_after(PATIENT):
+        while any((directory / "bells").iterdir()):
+            await anyio.sleep(0.001)
+    assert closed
+    assert threading.get_ident() not in closed

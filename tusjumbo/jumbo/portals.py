@@ -8,7 +8,6 @@ that keeps the thread: as a generator that is left in the middle, it would wait 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import weakref
@@ -19,6 +18,8 @@ from typing import TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
+
+from tusjumbo.hop import aside
 
 T = TypeVar("T")
 
@@ -102,20 +103,8 @@ def _end(
 ) -> None:
     if process != os.getpid():
         return
-    ending = partial(_wait_for_the_end, portal, thread, closing)
-    if _is_in_a_loop():
-        # The garbage collector may come by anywhere, also in the very thread that is to end.
-        threading.Thread(target=ending, name="tusjumbo end").start()
-    else:
-        ending()
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    # The garbage collector may come by in the very thread that is to end.
+    aside(partial(_wait_for_the_end, portal, thread, closing), "tusjumbo end")
 
 
 def _wait_for_the_end(

@@ -33,7 +33,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
-from tusjumbo.hop import Hop
+from tusjumbo.hop import Hop, aside
 from tusjumbo.lockers import bells
 from tusjumbo.lockers.bells import Bell, Entry
 from tusjumbo.lockers.flocks import DOOR, WHOLE, FileLock, part, remove_unwanted
@@ -74,7 +74,7 @@ class FileLocker:
         self._waiting: set[_Claim] = set()
         self._opening = threading.Lock()
         self._bell: Bell | None = None
-        self._closing: weakref.finalize[[], FileLocker] | None = None
+        self._closing: weakref.finalize[[Callable[[], None], str], FileLocker] | None = None
 
     @asynccontextmanager
     async def hold(
@@ -161,7 +161,7 @@ class FileLocker:
                 directory.mkdir(parents=True, exist_ok=True)
                 _tidy(self._directory)
                 self._bell = Bell(directory)
-                self._closing = weakref.finalize(self, self._bell.close)
+                self._closing = weakref.finalize(self, aside, self._bell.close, "tusjumbo end")
             return self._bell
 
     def _close(self) -> bool:
