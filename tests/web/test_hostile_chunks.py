@@ -125,7 +125,8 @@ async def test_hostile_requests(
     answer = await browser.ask(
         method, "/deep" + path, head, sent, query_string=query.encode("latin-1")
     )
-    event(f"{method} {path.split('/')[1][:8]} {answer.status}")
+    # Without any hostile text: pytest cannot encode a lone surrogate in its statistics.
+    event(f"{method} {answer.status}")
     # 0: the client was gone.
     assert answer.status == 0 or 200 <= answer.status < 500, answer
     if answer.status >= 400 and method != "HEAD":
