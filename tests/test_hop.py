@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Generator
 
 import anyio
 import pytest
@@ -180,3 +181,69 @@ def test_without_a_loop_nothing_is_left_aside() -> None:
     done: list[int] = []
     aside(lambda: done.append(threading.get_ident()), "aside")
     assert done == [threading.get_ident()]
+
+
+async def test_an_errand_is_one_hop() -> None:
+    one, other = Hop(1), Hop(1)
+    threads: list[int] = []
+
+    async def step(hop: Hop) -> int:
+        await hop(lambda: threads.append(threading.get_ident()))
+        return len(threads)
+
+    async def steps() -> int:
+        assert await step(one) == 1
+        assert await other.errand(lambda: step(other)) == 2
+        return await step(one)
+
+    assert await one.errand(steps) == 3
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+    await step(one)  # that thread, or another, hops again
+    assert await one(threading.get_ident) != threading.get_ident()
+
+
+async def test_what_an_errand_raises_is_raised() -> None:
+    hop = Hop(1)
+
+    async def fail() -> None:
+        await hop(lambda: 1 // 0)
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await hop.errand(fail)
+
+
+async def test_an_errand_that_waits_for_something_else_is_a_mistake() -> None:
+    ended: list[bool] = []
+
+    class Forever:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def wait() -> None:
+        try:
+            await Forever()
+        finally:
+            ended.append(True)
+
+    with pytest.raises(RuntimeError, match="nothing but hops"):
+        await Hop(1).errand(wait)
+    assert ended == [True]
+    assert await Hop(1)(lambda: 1) == 1
+
+
+async def test_an_errand_is_not_left_behind_by_a_cancelled_caller() -> None:
+    hop, rooms = Hop(1), Rooms()
+    done: list[int] = []
+
+    async def steps() -> None:
+        await hop(rooms.work)
+        await hop(done.append, 1)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hop.errand, steps)
+        await until_inside(rooms, 1)
+        tasks.cancel_scope.cancel()
+        rooms.go_on.set()
+    assert done == [1]

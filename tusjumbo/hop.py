@@ -7,6 +7,9 @@ application that we are mounted in. Limiters belong to an event loop; a Hop may 
 A cancelled caller waits for its thread: work that has begun is never left behind unseen. anyio sees
 to that for its own cancel scopes, but `asyncio.Task.cancel` (uvicorn's last resort at shutdown,
 `asyncio.timeout`, `asyncio.wait_for`) goes through every shield, so here it is waited for by hand.
+
+A thread costs more to get to than most of the work that is done there. So several steps may go
+together as an errand: in its thread, hops are plain calls.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -33,6 +36,8 @@ class Hop:
 
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a thread and return what it returns, or raise what it raises."""
+        if _here.is_errand:
+            return work(*args, **kwargs)
         try:
             limiter = self._limiter.get()
         except LookupError:
@@ -44,6 +49,35 @@ class Hop:
         except anyio.get_cancelled_exc_class():
             await running.is_over()
             raise
+
+    async def errand(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
+        """Carry out `steps` in one thread, and with one token. They may wait for hops only.
+
+        What its thread has begun is carried out to its end, even if the caller is cancelled.
+        """
+        return await self(_carried_out, steps)
+
+
+class _Here(threading.local):
+    is_errand = False
+    """Whether this thread carries out an errand."""
+
+
+_here = _Here()
+
+
+def _carried_out(steps: Callable[[], Coroutine[object, None, T]]) -> T:
+    before, _here.is_errand = _here.is_errand, True
+    errand = steps()
+    try:
+        errand.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        _here.is_errand = before
+        errand.close()
+    raise RuntimeError("an errand waits for nothing but hops")
 
 
 def aside(work: Callable[[], object], name: str) -> None:
