@@ -8,11 +8,11 @@ it passes. Methods are async unless they say that they never block. Ids are vali
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
@@ -20,6 +20,8 @@ from tusjumbo.sessions.commands import Action, Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import ChunkDigest, Phase, Receipt, UploadSession
 from tusjumbo.sessions.statistics import Statistics
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -122,6 +124,15 @@ class Writer(Protocol):
         """
         ...
 
+    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        """Put what `read` has, at most `limit` bytes, at offset `at`, by way of `memory`.
+
+        In one hop to a thread, where `read` is called until it returns 0. Returns how much it was.
+
+        :raises StorageFull: :raises StorageFailed: some may have been written, and some lost
+        """
+        ...
+
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         """Put bytes `[start, stop)` of `part`, an open session, at offset `at`, in one hop.
 
@@ -204,6 +215,10 @@ class Store(Protocol):
         ...
 
 
+async def _stay() -> None:
+    """What leaving early comes to where there is nothing to gain by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to change one upload, until its context ends.
@@ -214,6 +229,8 @@ class Lease:
 
     upload_id: str
     asked: Notice
+    leave: Callable[[], Coroutine[object, None, None]] = _stay
+    """Give the right up before the context ends, which then needs no hop for that."""
 
 
 class Locker(Protocol):
@@ -222,6 +239,9 @@ class Locker(Protocol):
     One holder of the whole, or one of each lane: the chunks of an upload do not touch each other.
 
     A lock ends with its context or its process, whichever comes first; there is no time to live.
+
+    A `look` awaits catalogs, stores and lockers of the same installation and nothing else: where
+    these only hop to threads, it goes along in the hop of the locker.
     """
 
     def hold(
@@ -233,6 +253,27 @@ class Locker(Protocol):
         other's way unless both have lanes, and different ones.
 
         :raises UploadLocked: somebody did not leave in time
+        """
+        ...
+
+    def find(
+        self,
+        upload_id: str,
+        patience: float,
+        look: Callable[[Lease], Coroutine[object, None, T]],
+        *,
+        lane: int | None = None,
+    ) -> AbstractAsyncContextManager[tuple[Lease, T]]:
+        """`hold`, and what `look` returns once it is held. What it raises, this raises."""
+        ...
+
+    async def glance(
+        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+    ) -> T | None:
+        """What `look` returns, if nobody has any of the upload or waits for it; None otherwise.
+
+        Whoever had it before has left when `look` is called, but newcomers may have come. Never
+        waits and never asks anybody.
         """
         ...
 
@@ -279,6 +320,10 @@ class Inspection(Protocol):
         ...
 
 
+Reading: TypeAlias = Callable[[memoryview], int]
+"""Moves what waits into a buffer and returns how many bytes. Never blocks; 0 if nothing waits."""
+
+
 class Source(Protocol):
     """A body on its way in."""
 
@@ -293,6 +338,14 @@ class Source(Protocol):
 
     def readinto(self, buffer: memoryview) -> int:
         """Move waiting bytes into `buffer` and return how many. Never blocks; 0 if none wait."""
+        ...
+
+    @property
+    def direct(self) -> Reading | None:
+        """`readinto` for a worker thread, as long as nobody calls anything else here meanwhile.
+
+        None if that is not possible, or not for what waits now.
+        """
         ...
 
     def promised(self) -> Digest:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -18,7 +19,7 @@ from tusjumbo.errors import (
     UploadNotFound,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Lease, Writer
+from tusjumbo.ports import Lease, Reading, Writer
 from tusjumbo.sessions.commands import Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import ChunkDigest, Phase, Receipt, UploadSession
@@ -198,6 +199,13 @@ class BytesWriter:
         self.file[at : at + len(data)] = data
         self.store.writes.append(len(data))
 
+    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        drawn = 0
+        while count := read(memory[: limit - drawn]):
+            await self.write(at + drawn, memory[:count], None)
+            drawn += count
+        return drawn
+
     async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
         await checkpoint()
         self.store.fault()
@@ -273,6 +281,8 @@ class Script:
     told: Digest | Exception | None = None
     reads: int = 0
     sent: bytearray = field(default_factory=bytearray)
+    is_direct: ClassVar[bool] = False
+    """Whether its bytes can be drawn: `conftest` runs every test with both."""
 
     def __post_init__(self) -> None:
         self._steps = iter(self.steps)
@@ -299,6 +309,10 @@ class Script:
         buffer[:count] = self._piece[:count]
         self._piece = self._piece[count:]
         return count
+
+    @property
+    def direct(self) -> Reading | None:
+        return self.readinto if self.is_direct else None
 
     def promised(self) -> Digest:
         if isinstance(self.told, Exception):

@@ -47,7 +47,7 @@ from tusjumbo.errors import (
     UploadUnfinished,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Inspection
+from tusjumbo.ports import Inspection, Reading
 from tusjumbo.sessions.commands import (
     Append,
     Content,
@@ -234,6 +234,7 @@ class Arrived:
     asks: Callable[[], object]
     is_whole: bool = False
     closing: Notice | None = None
+    direct: Reading | None = None
 
     async def wait(self) -> bool:
         self.asks()

@@ -26,6 +26,11 @@ class Block:
         self.filled = 0
 
     @property
+    def memory(self) -> memoryview:
+        """All of it, data or not."""
+        return self._memory
+
+    @property
     def is_full(self) -> bool:
         return self.filled == len(self._memory)
 

@@ -22,7 +22,7 @@ import anyio
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.engine.means import Means
 from tusjumbo.errors import MediaTypeRefused, SystemFailure
-from tusjumbo.ports import Inspection, Store, Verdict, Writer
+from tusjumbo.ports import Inspection, Reading, Store, Verdict, Writer
 from tusjumbo.sessions.commands import Keep
 from tusjumbo.sessions.events import UploadRefused
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
@@ -128,6 +128,11 @@ class Head:
         self._stop = stop
 
     @property
+    def is_seen(self) -> bool:
+        """Whether what is to come is of no interest any more."""
+        return self._verdict is Verdict.ACCEPTED
+
+    @property
     def is_ripe(self) -> bool:
         """Whether there is enough more than the last time: to look at every byte would be dear."""
         enough = min(2 * self._judged, self._inspection.head)
@@ -168,6 +173,17 @@ class HeadWriter:
         if self._keep is Keep.PREFIX and self._head.is_ripe:
             await self._head.judge()
         await self._writer.write(at, data, hasher)
+
+    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        """See the port.
+
+        :raises MediaTypeRefused: as `write` does
+        """
+        if self._head.is_seen:
+            return await self._writer.draw(at, read, memory, limit)
+        count = read(memory[:limit])
+        await self.write(at, memory[:count], None)
+        return count
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._writer.copy(part, start, stop, at)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.errors import ChunkConflict
-from tusjumbo.ports import Store, Writer
+from tusjumbo.ports import Reading, Store, Writer
 from tusjumbo.sessions.session import UploadSession
 
 
@@ -39,6 +39,15 @@ class Overlay:
                 await self._store.examine(self._session, start, stop, compared)
                 if compared.differs:
                     raise ChunkConflict(self._session.id, start, stop)
+
+    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        """See the port.
+
+        :raises ChunkConflict: other bytes are committed there
+        """
+        count = read(memory[:limit])
+        await self.write(at, memory[:count], None)
+        return count
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._there().copy(part, start, stop, at)

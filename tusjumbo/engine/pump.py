@@ -4,6 +4,10 @@ Two sides, two blocks: `_fill` reads into one block while `_drain` writes the ot
 and writing overlap and memory stays constant. The writing side takes whatever is there as soon as
 it is free: pieces grow when the disk is slow and stay small when the client is.
 
+Where the source can be read by a thread, and nothing has to be hashed meanwhile, the thread that
+writes does both (`draw`): the bytes cost the event loop nothing then. `_fill` only waits for them.
+Hashing takes longer than receiving, so there two sides are quicker.
+
 The invariant: `_drain` always gets to the end. It is shielded from cancellation, so whatever the
 reason for stopping (the enum `Ending`), the bytes that were read are written and committed. Only
 `commit` moves the offset; long bodies are committed at checkpoints, so that even a killed process
@@ -18,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +32,7 @@ from tusjumbo.engine.blocks import Block, Blocks
 from tusjumbo.engine.checks import Check
 from tusjumbo.errors import ClientDisconnected, SystemFailure
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Source, Writer
+from tusjumbo.ports import Reading, Source, Writer
 from tusjumbo.sessions.commands import Content, Keep
 from tusjumbo.sessions.events import Ending
 from tusjumbo.sessions.rules import Take
@@ -48,6 +52,10 @@ class Pace:
 
 ARRIVED = 1024 * 1024
 """At most so many bytes are still taken from a client whose request has been asked to leave."""
+
+
+DRAWN = 4 * 1024 * 1024
+"""At most so many bytes are drawn in one hop: then it is somebody else's turn."""
 
 
 QUIET = 2.0
@@ -95,6 +103,8 @@ class Pump:
         self._checkpoint_reached = take.start
         self._checkpoint_at = 0.0
         self._clock = 0.0  # of the loop, ahead of time.monotonic
+        self._drawing: Reading | None = None
+        self._drawn = anyio.Event()
         self._filling: Block | None = None
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
@@ -211,12 +221,26 @@ class Pump:
         return Ending.END if self._received >= self._take.floor else Ending.SHORT
 
     async def _take_in(self) -> int:
+        direct = None if self._check.hasher else self._source.direct
+        if direct is not None:
+            return await self._have_drawn(direct)
         block = await self._block_with_room()
         count = self._source.readinto(block.room(self._take.ceiling - self._received))
         block.filled += count
         self._received += count
         self._filled.set()
         return count
+
+    async def _have_drawn(self, read: Reading) -> int:
+        if self._failure is not None:
+            return 0  # nobody is there to do it; this task is about to be told
+        before = self._received
+        self._drawing, self._drawn = read, anyio.Event()
+        self._filled.set()
+        # Nobody may look at the source while a thread reads from it.
+        with anyio.CancelScope(shield=True):
+            await self._drawn.wait()
+        return self._received - before
 
     async def _block_with_room(self) -> Block:
         while self._filling is not None and self._filling.is_full:
@@ -238,6 +262,8 @@ class Pump:
         except Exception as error:
             self._failure = error
             self._reading.cancel()
+        finally:
+            self._drawn.set()
 
     async def _write_next(self) -> bool:
         """Write what has been read, if anything, and commit if it is time. True at the end."""
@@ -249,6 +275,10 @@ class Pump:
                 await self._write(block)
             finally:
                 self._blocks.give(block)
+        elif self._drawing is not None:
+            read, self._drawing = self._drawing, None
+            await self._draw(read)
+            self._drawn.set()
         elif self._over:
             return True
         else:
@@ -260,17 +290,33 @@ class Pump:
         return False
 
     async def _write(self, block: Block) -> None:
+        async with self._writing() as writer:
+            await writer.write(self._written, block.data, self._check.hasher)
+        self._written += block.filled
+
+    async def _draw(self, read: Reading) -> None:
+        block = await self._blocks.take()
+        limit = min(DRAWN, self._take.ceiling - self._received)
+        try:
+            async with self._writing() as writer:
+                count = await writer.draw(self._received, read, block.memory, limit)
+        finally:
+            self._blocks.give(block)
+        self._received += count
+        self._written = self._received
+
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Writer]:
         if self._writer is None:
             raise RuntimeError("bytes for an upload that takes none")
         try:
-            await self._writer.write(self._written, block.data, self._check.hasher)
+            yield self._writer
         except SystemFailure:
             # The disk may be full: the bytes before these are good, and perhaps the last for now.
             if self._content.keep is Keep.PREFIX:
                 with contextlib.suppress(SystemFailure):
                     await self._commit(self._checkpoint_stop, Arrived.PREFIX)
             raise
-        self._written += block.filled
 
     @property
     def _checkpoint_stop(self) -> int:

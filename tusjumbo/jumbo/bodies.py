@@ -37,6 +37,7 @@ class _Pieces:
     """What arrives in pieces, one of which waits here."""
 
     closing: Notice | None = None
+    direct = None
 
     def __init__(self) -> None:
         self._piece = _NOTHING

@@ -7,6 +7,9 @@ It covers all that the kernel had acknowledged, after FIN and after RST: Linux k
 receive queue until it is closed (measured on 6.18 with asyncio and uvloop, also while reading was
 paused, and over TLS). So there is no need to read ahead of the app by more than a high-water mark.
 
+An app that has buffers of its own may have the bytes put there. Then a large body of known size is
+not received by the transport at all, but by whoever asks (`direct`).
+
 uvicorn makes its cycles itself, so `adopt` turns a new one into ours before anything runs in it.
 What HTTP/1.1 looks like on the wire stays uvicorn's business (`send`, `run_asgi`); how and when a
 connection ends is the connection's.
@@ -18,21 +21,33 @@ may use:
   client sent after a chunked body, in their order, announced in `Trailer` or not. They are never
   among the headers.
 - `closing`: a `tusjumbo.notice.Notice` that is given when the server is told to stop.
+- `body`: a weak reference to another way to the body than `receive`. Only for who was given the
+  server's own `receive` (`receive.__self__ is body()`): others would pass by whoever wrapped it.
+  `await wait()`: True when bytes wait, False when no more will come; `is_whole` then says if that
+  was the end of the body. `readinto(buffer)` moves what waits and returns how much; `take()`
+  returns some of it. `direct` does the same as `readinto` in any thread, one at a time and until
+  the next `wait`; it is None where that cannot be done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http import httptools_impl as stock
 
 from tusjumbo.notice import Notice
+from tusjumbo.server.direct import DirectBody
 from tusjumbo.server.limits import Limits
 
 CLOSE = (b"connection", b"close")
+
+TAKEN = 256 << 10
+"""At most so many bytes are taken at a time."""
 
 
 class Connection(Protocol):
@@ -61,6 +76,14 @@ class Connection(Protocol):
         """There is room for more of the body."""
         ...
 
+    def read_directly(self, left: int) -> DirectBody | None:
+        """Leave the socket to somebody else for the next `left` bytes; None if that cannot be."""
+        ...
+
+    def read_again(self, direct: DirectBody) -> None:
+        """Have the socket back, with what is left of the body."""
+        ...
+
 
 class Outlet(asyncio.Transport):
     """The transport as a cycle sees it: closing it is a wish, and the connection knows how."""
@@ -84,9 +107,12 @@ class UploadCycle(stock.RequestResponseCycle):
     length: int | None
     """Of the body, as announced; None if it is sent in chunks."""
     received: int
-    pieces: list[bytes]
+    """Bytes of the body that the transport has received."""
+    pieces: deque[bytes]
     """Of the body, received and not yet taken by the app; `held` bytes."""
     held: int
+    reading: DirectBody | None
+    """The rest of the body, while the transport does not receive it."""
     trailers: list[tuple[bytes, bytes]]
     """Fields after the body. Never among the headers: they come too late to decide anything."""
     end_told: bool
@@ -96,14 +122,34 @@ class UploadCycle(stock.RequestResponseCycle):
 
     # --- the body --------------------------------------------------------------------------------
 
+    @property
+    def left(self) -> int | None:
+        """Bytes of the body that are still to come; None if only its end will tell."""
+        return None if self.length is None else self.length - self.arrived
+
+    @property
+    def arrived(self) -> int:
+        """Bytes of the body that have been received by whomever."""
+        if self.reading is None or self.length is None:
+            return self.received
+        return self.length - self.reading.left
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether it is the client that is waited for."""
+        return self.reading.is_awaited if self.reading else not self.flow.read_paused
+
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
         self.held += len(piece)
-        self.received += len(piece)
         self.message_event.set()
 
     def discard(self) -> None:
-        """Drop what is held: the app has it, or does not want it."""
+        """The app wants nothing of the body any more."""
+        self._read_again()
+        self._clear()
+
+    def _clear(self) -> None:
         self.pieces.clear()
         self.held = 0
 
@@ -119,33 +165,100 @@ class UploadCycle(stock.RequestResponseCycle):
     def hang_up(self) -> None:
         """Nothing more will come, and nobody reads the response."""
         self.disconnected = self.disconnected or not self.response_complete
+        if self.reading is not None:
+            self.reading.close()
         self.message_event.set()
 
     async def receive(self) -> ASGIReceiveEvent:
+        self._read_again()
+        self._tell_to_continue()
+        while not self._has_news():
+            self.message_event.clear()
+            await self.message_event.wait()
+        if self.response_complete or not (self.pieces or self._is_end_news):
+            return {"type": "http.disconnect"}
+        body = b"".join(self.pieces)  # no copy if there is only one
+        self._clear()
+        self.end_told = not self.more_body
+        self.connection.read_on()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def _tell_to_continue(self) -> None:
         if self.waiting_for_100_continue:
             self.waiting_for_100_continue = False
             # RFC 9110, 10.1.1: "A server MAY omit sending a 100 (Continue) response if it has
             # already received some or all of the content for the corresponding request."
             if self.more_body and not self.received and not self.transport.is_closing():
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not self._has_news():
-            self.message_event.clear()
-            await self.message_event.wait()
-        if self.response_complete or not (self.pieces or self._is_whole()):
-            return {"type": "http.disconnect"}
-        body = b"".join(self.pieces)  # no copy if there is only one
-        self.discard()
-        self.end_told = not self.more_body
-        self.connection.read_on()
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
-    def _is_whole(self) -> bool:
+    @property
+    def _is_over(self) -> bool:
+        """Whether nobody is left to send, or to read the response."""
+        return self.disconnected or self.input_ended or self.response_complete
+
+    @property
+    def _is_end_news(self) -> bool:
         """Whether the body has come to its end, and the app does not know yet."""
-        return not self.more_body and not self.end_told
+        return self.is_whole and not self.end_told
 
     def _has_news(self) -> bool:
-        over = self.disconnected or self.input_ended or self.response_complete
-        return over or bool(self.pieces) or self._is_whole()
+        return self._is_over or bool(self.pieces) or self._is_end_news
+
+    # --- the body, for an app with buffers of its own --------------------------------------------
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body has come to its end."""
+        return not self.more_body
+
+    async def wait(self) -> bool:
+        self._tell_to_continue()
+        while not (self.pieces or self.is_whole or self._is_over):
+            if self.reading is None and (left := self.left):
+                self.reading = self.connection.read_directly(left)
+            if self.reading is not None:
+                await self.reading.wait()
+                if not self.reading.is_over:
+                    return True
+                self._read_again()
+                continue
+            self.connection.read_on()
+            self.message_event.clear()
+            await self.message_event.wait()
+        return bool(self.pieces) and not self.response_complete
+
+    def _read_again(self) -> None:
+        """Have the transport receive the rest of the body, if there is any."""
+        if self.reading is not None:
+            self.received = self.arrived
+            reading, self.reading = self.reading, None
+            self.connection.read_again(reading)
+
+    @property
+    def direct(self) -> Callable[[memoryview], int] | None:
+        return None if self.reading is None or self.pieces else self.reading.readinto
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self.reading is not None and not self.pieces:
+            return self.reading.readinto(buffer)
+        count = 0
+        while self.pieces and count < len(buffer):
+            piece = self.pieces.popleft()
+            part = piece[: len(buffer) - count]  # no copy if it is all of it
+            buffer[count : count + len(part)] = part
+            count += len(part)
+            if len(part) < len(piece):
+                self.pieces.appendleft(piece[len(part) :])
+        self.held -= count
+        return count
+
+    def take(self) -> bytes:
+        if not self.pieces:
+            buffer = memoryview(bytearray(TAKEN))
+            return bytes(buffer[: self.readinto(buffer)])
+        piece = self.pieces.popleft()
+        self.held -= len(piece)
+        return piece
 
     # --- the response ----------------------------------------------------------------------------
 
@@ -169,7 +282,7 @@ class UploadCycle(stock.RequestResponseCycle):
             # A client that was not told to continue may send the body or leave it out: what comes
             # next on this connection could be either. And chunks may never end.
             return True
-        return self.length - self.received > self.connection.limits.drain_size
+        return (self.left or 0) > self.connection.limits.drain_size
 
 
 def adopt(
@@ -183,11 +296,16 @@ def adopt(
     ours.connection = connection
     ours.length = length
     ours.received = ours.held = 0
-    ours.pieces = []
+    ours.pieces = deque()
+    ours.reading = None
     ours.trailers = []
     ours.end_told = ours.input_ended = False
     ours.transport = Outlet(connection)
-    told: dict[object, object] = {"closing": connection.closing, "trailers": ours.trailers}
+    told: dict[object, object] = {
+        "closing": connection.closing,
+        "trailers": ours.trailers,
+        "body": weakref.ref(ours),
+    }
     ours.scope["extensions"] = {"tusjumbo": told}
     if ours.scope["http_version"] == "1.0":
         # RFC 9110, 10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0

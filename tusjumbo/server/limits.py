@@ -37,6 +37,9 @@ class Limits:
     """The rest of a refused body is thrown away and the connection kept, if it is this small."""
     head_size: int = 64 << 10
     """Of a request head, and of its trailers."""
+    direct_from: int | None = 64 << 10
+    """A body of which at least so much is still to come may be read by the app itself, straight
+    from the socket. None: every byte takes the parser's way."""
     high_water: int = 64 << 10
     """Of body that waits for the app, before the socket is read no more."""
 

@@ -2,6 +2,8 @@
 
 What it adds, for clients that send gigabytes over bad networks:
 - Bytes that arrived reach the app before the disconnect (see `cycle`).
+- A body of known size does not pass through the parser: what the parser has not seen with the head
+  goes to the app as it comes, or is read by the app itself (see `direct`).
 - Every state of a connection in which the client owes us bytes has a clock (`Wait`), so that no
   client can hold a connection for nothing. A client that owes us nothing is never hurried.
 - A client that is still sending can read its answer: what comes is thrown away, unparsed and
@@ -21,7 +23,6 @@ import asyncio
 import contextlib
 import enum
 import ssl
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,9 @@ from uvicorn.server import ServerState
 
 from tusjumbo.server.cycle import UploadCycle, adopt
 from tusjumbo.server.deadline import Deadline
+from tusjumbo.server.direct import DirectBody
 from tusjumbo.server.limits import closing_of, limits_of
+from tusjumbo.server.parsing import parser, parser_within
 
 
 class Wait(enum.Enum):
@@ -62,25 +65,6 @@ class Refused(Exception):
         self.status = status
 
 
-EVENTS = [
-    *("on_message_begin", "on_url", "on_header"),
-    *("on_headers_complete", "on_body", "on_message_complete"),
-]
-
-
-class MidMessage:
-    """What a parser is given to call when it begins within a message: nothing until `live`."""
-
-    def __init__(self, protocol: UploadProtocol) -> None:
-        self.live = False
-        for event in EVENTS:
-            setattr(self, event, partial(self._call, getattr(protocol, event)))
-
-    def _call(self, callback: Callable[..., None], *args: bytes) -> None:
-        if self.live:
-            callback(*args)
-
-
 class UploadProtocol(stock.HttpToolsProtocol):
     def __init__(
         self,
@@ -97,8 +81,8 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._patience_ends = 0.0
         self._spare = self.limits.linger_size
         """How many more bytes may be thrown away."""
-        self._moved = False
-        """Whether any of the body has come since the clock was looked at."""
+        self._arrived = 0
+        """How much of the body had come when the clock was looked at."""
         self._running: UploadCycle | None = None
         """The request that the app works on. (`cycle` is the latest one; others are pipelined.)"""
         self._incoming: UploadCycle | None = None
@@ -152,7 +136,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._unplaced += len(data)
         try:
             while data:
-                data = self._parse(data)
+                data = self._place(data)
         except httptools.HttpParserUpgrade:
             self.handle_websocket_upgrade()
         except httptools.HttpParserError as error:
@@ -162,6 +146,27 @@ class UploadProtocol(stock.HttpToolsProtocol):
                 self._refuse(Refused(431, "This head has no end."))
                 return
             self._settle()
+
+    def _place(self, data: bytes) -> bytes:
+        """What is left over after a body, or by the parser.
+
+        :raises HttpParserUpgrade: the rest of the connection belongs to WebSocket
+        """
+        cycle = self._incoming
+        if cycle is None or cycle.length is None or self.limits.direct_from is None:
+            return self._parse(data)
+        piece = data[: cycle.length - cycle.received]  # no copy if it is all of it
+        self.on_body(piece)
+        if cycle.received == cycle.length:
+            self._end_body(cycle)
+        return data[len(piece) :]
+
+    def _end_body(self, cycle: UploadCycle) -> None:
+        """The parser has not seen the end of this body, and still waits for it: here is another."""
+        self.parser = parser(self)
+        self._unplaced = 0
+        self._incoming = None
+        cycle.end()
 
     def _parse(self, data: bytes) -> bytes:
         """What the parser leaves over.
@@ -190,13 +195,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
         """
         if self._incoming is None:
             return
-        chunked = self._length is None
-        framing = "transfer-encoding: chunked" if chunked else f"content-length: {self._length}"
-        callbacks = MidMessage(self)
-        self.parser = httptools.HttpRequestParser(callbacks)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
-        callbacks.live = True
+        self.parser = parser_within(self, self._length)
 
     # --- the parser ------------------------------------------------------------------------------
 
@@ -247,10 +246,12 @@ class UploadProtocol(stock.HttpToolsProtocol):
             return None
 
     def on_body(self, body: bytes) -> None:
-        self._moved = True
         self._unplaced = 0
         cycle = self._incoming
-        if cycle is None or cycle.response_complete:
+        if cycle is None:
+            return
+        cycle.received += len(body)
+        if cycle.response_complete:
             return
         cycle.add(body)
         if cycle.held > self.limits.high_water:
@@ -286,6 +287,27 @@ class UploadProtocol(stock.HttpToolsProtocol):
             return
         if self._incoming is None or self._incoming.held <= self.limits.high_water:
             self.flow.resume_reading()
+
+    def read_directly(self, left: int) -> DirectBody | None:
+        least = self.limits.direct_from
+        if least is None or left < least or self.is_leaving or self.scheme == "https":
+            return None
+        file = self.transport.get_extra_info("socket").fileno()
+        try:
+            direct = DirectBody(self.loop, file, left)
+        except OSError:  # no file left for it; the transport has its own
+            return None
+        self.flow.pause_reading()
+        return direct
+
+    def read_again(self, direct: DirectBody) -> None:
+        if not direct.close():
+            # It would not be known what comes next.
+            self.transport.abort()
+        elif self._incoming is not None and not direct.left:
+            self._end_body(self._incoming)
+            self._settle()
+        self.read_on()
 
     @property
     def is_ending(self) -> bool:
@@ -385,7 +407,6 @@ class UploadProtocol(stock.HttpToolsProtocol):
 
     def _enter(self, wait: Wait) -> None:
         self._wait = wait
-        self._moved = False
         if wait is Wait.REST or wait is Wait.CLOSE:
             limits = self.limits
             patience = limits.closing_linger_time if self.closing.given else limits.linger_time
@@ -401,6 +422,7 @@ class UploadProtocol(stock.HttpToolsProtocol):
             case Wait.REQUEST:
                 self._deadline.set(self.loop.time() + self.timeout_keep_alive)
             case Wait.BODY:
+                self._arrived = self._incoming.arrived if self._incoming else 0
                 self._set_clock(self.limits.body_timeout)
             case Wait.REST | Wait.CLOSE:
                 idle_ends = self.loop.time() + self.limits.linger_timeout
@@ -416,9 +438,10 @@ class UploadProtocol(stock.HttpToolsProtocol):
         match self._wait:
             case Wait.HEAD if self._in_head:
                 self._refuse(Refused(408, "The request head took too long."))
-            case Wait.BODY if self._moved or self.flow.read_paused:
+            case Wait.BODY if (cycle := self._incoming) and (
+                cycle.arrived != self._arrived or not cycle.is_hungry
+            ):
                 # Bytes came, or the app is not ready to take any: ask again.
-                self._moved = False
                 self._start_clock()
             case Wait.HEAD | Wait.REQUEST:
                 self.transport.close()

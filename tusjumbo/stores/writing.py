@@ -16,6 +16,7 @@ from tusjumbo import directories
 from tusjumbo.digests import Hasher
 from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.hop import Hop
+from tusjumbo.ports import Reading
 from tusjumbo.sessions.session import UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.stores import copying, files
@@ -53,6 +54,9 @@ class LocalWriter:
 
     async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
         await self._hop(files.told, self._write, at, data, hasher)
+
+    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        return await self._hop(files.told, self._draw, at, read, memory, limit)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._copying(files.told, self._copy, self._path.with_name(part.id), start, stop, at)
@@ -94,6 +98,17 @@ class LocalWriter:
             hasher.update(data)
         with self._cutting(file, at, at + len(data)):
             files.write_all(file, data, at)
+
+    def _draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+        stop = at
+        while room := min(len(memory), at + limit - stop):
+            count = _filled(memory[:room], read)
+            if count:
+                self._write(stop, memory[:count], None)
+                stop += count
+            if count < room:
+                break
+        return stop - at
 
     def _copy(self, source: Path, start: int, stop: int, at: int) -> None:
         file = self._opened()
@@ -153,3 +168,11 @@ class LocalWriter:
             # What may fail here, on a network file system, is writing what was not synced.
             with suppress(OSError):
                 os.close(file)
+
+
+def _filled(memory: memoryview, read: Reading) -> int:
+    """How much `read` had for `memory`."""
+    size = 0
+    while size < len(memory) and (count := read(memory[size:])):
+        size += count
+    return size

@@ -4,7 +4,8 @@ Invariant: `receive()` is not called before the engine asks for the first byte. 
 `Expect: 100-continue` at that moment, so it is what makes "100 Continue" a yes.
 
 A piece is copied once, into the buffer of whoever asks, and nothing else is held: one piece at
-most waits here.
+most waits here. Our own server has a shorter way (`tusjumbo.server.cycle`), which is taken if
+nobody stands between: a middleware that wraps `receive` sees every byte.
 
 Not every `receive()` may be cancelled: Starlette's BaseHTTPMiddleware loses the piece that it has
 in hand, and what comes next would be stored in its place. So after a cancelled `wait` nothing more
@@ -17,12 +18,13 @@ ASGI has no event for trailers. Our own server tells them in an extension of the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
 from tusjumbo.errors import ClientDisconnected
 from tusjumbo.notice import Notice
+from tusjumbo.ports import Reading
 from tusjumbo.protocols.fields import INTEGER
 from tusjumbo.protocols.messages import Fields
 from tusjumbo.sessions.commands import Digest
@@ -100,18 +102,87 @@ def closing_of(scope: Scope) -> Notice | None:
     return notice
 
 
+class _Reader(Protocol):
+    """Where the bytes of a body come from."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body has come to its end. Not every server tells that from a cut one."""
+        ...
+
+    @property
+    def direct(self) -> Reading | None: ...
+
+    async def wait(self) -> bool:
+        """True when bytes wait, False when no more will come."""
+        ...
+
+    def readinto(self, buffer: memoryview) -> int: ...
+
+    def take(self) -> bytes:
+        """Some of what waits; empty if nothing does. Never blocks."""
+        ...
+
+
+def _reader(scope: Scope, receive: Receive) -> _Reader:
+    server = getattr(receive, "__self__", None)
+    told = _extension(scope).get("body")
+    if told is not None and told() is server:
+        reader: _Reader = server
+        return reader
+    return _Pieces(receive, is_safe=getattr(server, "is_cancel_safe", False))
+
+
+class _Pieces:
+    """A body by `receive()`, a piece at a time."""
+
+    __slots__ = ("_is_over", "_is_safe", "_is_torn", "_piece", "_receive", "is_whole")
+
+    direct = None
+
+    def __init__(self, receive: Receive, *, is_safe: bool) -> None:
+        self._receive = receive
+        self._is_safe = is_safe
+        self._is_torn = False
+        self._is_over = False
+        self._piece = _NOTHING
+        self.is_whole = False
+
+    async def wait(self) -> bool:
+        while not self._piece and not self._is_over:
+            if self._is_torn:
+                await anyio.sleep_forever()
+            self._is_torn = not self._is_safe
+            message = await self._receive()
+            self._is_torn = False
+            if message["type"] == "http.disconnect":
+                self._is_over = True
+            else:
+                self._piece = memoryview(message.get("body", b""))
+                self._is_over = self.is_whole = not message.get("more_body", False)
+        return bool(self._piece)
+
+    def take(self) -> bytes:
+        piece, self._piece = self._piece, _NOTHING
+        whole: object = piece.obj
+        return whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._piece))
+        buffer[:count] = self._piece[:count]
+        # An empty rest would still keep the whole piece in memory, for as long as a client is slow.
+        self._piece = self._piece[count:] or _NOTHING
+        return count
+
+
 class Body:
-    """One request's body. `announced` is its size if the head tells it."""
+    """One request's body."""
 
     __slots__ = (
         "_announced",
-        "_gone",
-        "_is_safe",
-        "_is_torn",
-        "_over",
-        "_piece",
+        "_is_over",
         "_read_digest",
-        "_receive",
+        "_reader",
         "_trailers",
         "asked",
         "closing",
@@ -119,13 +190,9 @@ class Body:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._receive = receive
-        self._is_safe = getattr(getattr(receive, "__self__", None), "is_cancel_safe", False)
-        self._is_torn = False
+        self._reader = _reader(scope, receive)
         self._announced: int | None = None
-        self._piece = _NOTHING
-        self._over = False
-        self._gone = False
+        self._is_over = False
         self.asked = False
         """Whether the server was asked for the body."""
         self.taken = 0
@@ -137,6 +204,7 @@ class Body:
     def announce(self, size: int | None) -> None:
         """Say how many bytes must come before the end is one; None if any number will do."""
         self._announced = size
+        self._is_over = size == 0
 
     def read_digest_by(self, read: DigestReader) -> None:
         """Say how trailers tell a digest."""
@@ -153,29 +221,18 @@ class Body:
         return self._read_digest(Fields(self._trailers))
 
     async def wait(self) -> bool:
-        while not self._piece and not self._over:
-            if self._is_torn:
-                await anyio.sleep_forever()
-            self.asked = True
-            self._is_torn = not self._is_safe
-            message = await self._receive()
-            self._is_torn = False
-            if message["type"] == "http.disconnect":
-                self._over = self._gone = True
-            else:
-                self._piece = memoryview(message.get("body", b""))
-                self._over = not message.get("more_body", False)
-        if self._piece:
+        self.asked = True
+        if await self._reader.wait():
             return True
-        # Not every server tells a cut body from a whole one.
-        if self._gone or self.taken < (self._announced or 0):
+        self._is_over = True
+        if not self._reader.is_whole or self.taken < (self._announced or 0):
             raise ClientDisconnected
         return False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come."""
-        return self._over or self._announced == 0
+        return self._is_over or self._reader.is_whole
 
     async def discard(self) -> None:
         """Throw away what comes, for as long as a client can be expected to send it.
@@ -186,21 +243,19 @@ class Body:
         with anyio.move_on_after(_UNWANTED_FOR) as patience:
             while size < _UNWANTED and await self.wait():
                 patience.deadline = anyio.current_time() + _UNWANTED_FOR
-                size += len(self._piece)
-                self.taken += len(self._piece)
-                self._piece = _NOTHING
+                size += len(self.take())
 
     def take(self) -> bytes:
-        """What is waiting, all of it and without a copy. Never blocks; empty if nothing waits."""
-        piece, self._piece = self._piece, _NOTHING
+        """Some of what is waiting, without a copy. Never blocks; empty if nothing waits."""
+        piece = self._reader.take()
         self.taken += len(piece)
-        whole: object = piece.obj
-        return whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
+        return piece
 
     def readinto(self, buffer: memoryview) -> int:
-        count = min(len(buffer), len(self._piece))
-        buffer[:count] = self._piece[:count]
-        # An empty rest would still keep the whole piece in memory, for as long as a client is slow.
-        self._piece = self._piece[count:] or _NOTHING
+        count = self._reader.readinto(buffer)
         self.taken += count
         return count
+
+    @property
+    def direct(self) -> Reading | None:
+        return self.readinto if self._reader.direct is not None else None

@@ -238,6 +238,8 @@ class FormBody:
     def readinto(self, buffer: memoryview) -> int:
         return self._form.readinto(buffer)
 
+    direct = None
+
     def promised(self) -> Digest:
         raise ValueError("a form promises no digest for later")
 
