@@ -16,6 +16,9 @@ from uvicorn.server import ServerState
 from tusjumbo.notice import Notice
 
 
+DIRECT_FROM = 64 << 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     header_timeout: float = 30.0
@@ -37,7 +40,7 @@ class Limits:
     """The rest of a refused body is thrown away and the connection kept, if it is this small."""
     head_size: int = 64 << 10
     """Of a request head, and of its trailers."""
-    direct_from: int | None = 64 << 10
+    direct_from: int | None = DIRECT_FROM
     """A body of which at least so much is still to come may be read by the app itself, straight
     from the socket. None: every byte takes the parser's way."""
     high_water: int = 64 << 10
