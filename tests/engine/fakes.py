@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -24,6 +32,8 @@ from tusjumbo.sessions.commands import Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import ChunkDigest, Phase, Receipt, UploadSession
 from tusjumbo.sessions.statistics import Statistics
+
+T = TypeVar("T")
 
 
 class DictCatalog:
@@ -256,6 +266,23 @@ class OneHolder:
             yield lease
         finally:
             del self.held[upload_id, lane]
+
+    @asynccontextmanager
+    async def find(
+        self,
+        upload_id: str,
+        patience: float,
+        look: Callable[[Lease], Coroutine[object, None, T]],
+        *,
+        lane: int | None = None,
+    ) -> AsyncIterator[tuple[Lease, T]]:
+        async with self.hold(upload_id, patience, lane=lane) as lease:
+            yield lease, await look(lease)
+
+    async def glance(
+        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+    ) -> T | None:
+        return None if self._in_the_way(upload_id, None) else await look()
 
     def _in_the_way(self, upload_id: str, lane: int | None) -> list[Lease]:
         return [

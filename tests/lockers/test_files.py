@@ -134,6 +134,54 @@ async def test_what_a_killed_process_left_hinders_nobody(
         assert not (directory / left).exists()
 
 
+@pytest.mark.parametrize("left", ["a.lock", "a.turn"])
+async def test_a_glance_takes_no_chances(locker: FileLocker, directory: Path, left: str) -> None:
+    async def look() -> int:
+        return 7
+
+    assert await locker.glance("a", look) == 7
+    assert not directory.exists()
+    directory.mkdir(parents=True)
+    (directory / left).touch()  # held, for all that can be seen
+    assert await locker.glance("a", look) is None
+    assert await is_free(locker, "a")
+    assert await locker.glance("a", look) == 7
+
+
+def test_a_glance_meets_a_waiter_on_its_way_to_the_lock(claims: Claims, directory: Path) -> None:
+    """However far it has come: there is always one of the two files."""
+    locker = FileLocker(directory)
+    holder, waiter = claims(None), claims(None)
+    assert holder.take()
+    assert not waiter.queue()
+    holder.release()
+    assert names(directory) == sorted(["a.turn", claims.bell.name])
+    assert locker._is_wanted("a")
+    assert waiter.queue()
+    assert names(directory) == sorted(["a.lock", claims.bell.name])
+    assert locker._is_wanted("a")
+    waiter.release()
+    assert not locker._is_wanted("a")
+
+
+async def test_who_leaves_early_is_not_in_the_way_of_other_processes(
+    locker: FileLocker, directory: Path
+) -> None:
+    rival = FileLocker(directory)
+
+    async def leave(lease: Lease) -> None:
+        await lease.leave()
+
+    async with locker.find("a", PATIENT, leave) as (lease, _):
+        assert not (directory / "a.lock").exists()
+        async with rival.hold("a", PATIENT) as theirs:
+            assert not lease.asked.given
+            await lease.leave()
+            assert not theirs.asked.given
+            assert (directory / "a.lock").exists()
+    await rival.aclose()
+
+
 def test_opening_tidies_the_directory(directory: Path) -> None:
     (directory / "bells").mkdir(parents=True)
     old = time.time() - 3600

@@ -3,12 +3,17 @@
 Pure. Every column holds one thing in one spelling: numbers as numbers, ranges as `RangeSet` writes
 them, mappings as JSON. Metadata values are arbitrary bytes, so they are base64 inside the JSON.
 `due_at` is derived, written for the index and never read.
+
+The same columns are always the same session. Those of an upload are read several times before they
+change, so the last few sessions are kept.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -24,6 +29,10 @@ Row: TypeAlias = tuple[
 receipt_path, kind, parts, rate."""
 
 
+_KEPT = 128
+"""Sessions; the metadata of one may be as large as the head of a request."""
+
+
 def encode(session: UploadSession) -> dict[str, str | int | float | None]:
     """The columns of a session by name, `due_at` among them."""
     metadata = {
@@ -36,18 +45,23 @@ def encode(session: UploadSession) -> dict[str, str | int | float | None]:
         "length": session.length,
         "ranges": str(session.ranges),
         "phase": session.phase.value,
-        "metadata": json.dumps(metadata),
-        "echo": json.dumps(dict(session.echo)),
+        "metadata": _written(metadata),
+        "echo": _written(session.echo),
         "chunk_size": session.chunk_size,
         "expires_at": session.expires_at,
         "receipt_path": None if session.receipt is None else session.receipt.path,
         "kind": session.kind.value,
-        "parts": json.dumps(session.parts),
+        "parts": json.dumps(session.parts) if session.parts else "[]",
         "rate": session.rate,
         "due_at": session.due_at,
     }
 
 
+def _written(mapping: Mapping[str, str]) -> str:
+    return json.dumps(dict(mapping)) if mapping else "{}"
+
+
+@lru_cache(maxsize=_KEPT)
 def decode(row: Row) -> UploadSession:
     """The session that `encode` made these columns of.
 

@@ -12,6 +12,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import anyio
 
@@ -194,13 +195,18 @@ class Uploads:
             return outcomes.Appended(await self.finish(session))
 
     async def _inspect(self, command: Inspect) -> outcomes.Inspected:
-        session = await self.load(command.id)
+        # Nobody needs to hold the lock to look, if nobody does: who had it has committed.
+        session = await self.locker.glance(command.id, partial(self.load, command.id))
+        if session is not None and session.phase is Phase.OPEN and not session.is_pending:
+            return outcomes.Inspected(session)
+        if session is None:
+            session = await self.load(command.id)
         if session.is_pending:
             return outcomes.Inspected(await self.concatenation.measured(session))
         if session.phase is Phase.DONE or (session.kind is Kind.PARTIAL and session.is_full):
             return outcomes.Inspected(session)
-        async with self.locker.hold(command.id, self.patience):
-            session = await self.load(command.id)
+        find = partial(self.load, command.id)
+        async with self.locker.find(command.id, self.patience, lambda _: find()) as (_, session):
             try:
                 session = await self._seen_through(session)
             except SystemFailure:

@@ -12,7 +12,9 @@ else goes on.
 
 Whoever waits polls and, with each poll, rings the bells of the other processes (`locks/bells`): so
 nothing depends on any single ring. An uncontended hold costs two hops to a thread, one to take and
-one to release.
+one to release, and others may go along with these. Who only glances takes nothing: it looks whether
+the two files are there, and that of who waits first, because a waiter has the lock before it lets
+go of its turn.
 
 Only Linux locks parts of files. Elsewhere each hold is for the whole as far as other processes are
 concerned: these wait for lanes that are not in their way, but do not ask for them.
@@ -25,9 +27,11 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -39,6 +43,8 @@ from tusjumbo.lockers.bells import Bell, Entry
 from tusjumbo.lockers.flocks import DOOR, WHOLE, FileLock, part, remove_unwanted
 from tusjumbo.lockers.memory import MemoryLocker
 from tusjumbo.ports import Lease
+
+T = TypeVar("T")
 
 _THREADS = 4
 _FIRST_POLL = 0.001
@@ -80,18 +86,56 @@ class FileLocker:
     async def hold(
         self, upload_id: str, patience: float, *, lane: int | None = None
     ) -> AsyncIterator[Lease]:
+        async with self.find(upload_id, patience, _nothing, lane=lane) as (lease, _):
+            yield lease
+
+    @asynccontextmanager
+    async def find(
+        self,
+        upload_id: str,
+        patience: float,
+        look: Callable[[Lease], Coroutine[object, None, T]],
+        *,
+        lane: int | None = None,
+    ) -> AsyncIterator[tuple[Lease, T]]:
         tasks = self._tasks_of_this_process()
         began = anyio.current_time()
         async with (
-            tasks.hold(upload_id, patience, lane=lane) as lease,
-            self._claiming(lease, lane) as claim,
+            tasks.hold(upload_id, patience, lane=lane) as place,
+            self._claiming(place, lane) as claim,
         ):
-            if not await self._run(claim.take_or_ask):
+            lease = Lease(upload_id, place.asked, partial(self._hop, claim.release))
+            found: list[T] = []
+
+            async def steps() -> bool:
+                if not claim.take_or_ask():
+                    return False
+                found.append(await look(lease))
+                return True
+
+            if not await self._together(steps):
                 with anyio.move_on_after(began + patience - anyio.current_time()):
                     await self._queue(claim)
                 if not claim.held:
                     raise UploadLocked(upload_id, anyio.current_time() - began)
-            yield lease
+                found.append(await look(lease))
+            yield lease, found[0]
+
+    async def glance(
+        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+    ) -> T | None:
+        if self._tasks_of_this_process().is_wanted(upload_id):
+            return None
+
+        async def steps() -> T | None:
+            return None if self._is_wanted(upload_id) else await look()
+
+        return await self._together(steps)
+
+    def _is_wanted(self, upload_id: str) -> bool:
+        """Whether some process has any of it or waits for it. In a worker thread."""
+        path = f"{self._directory}/{upload_id}"
+        return os.access(path + _TURN, os.F_OK) or os.access(path + _LOCK, os.F_OK)
 
     @asynccontextmanager
     async def attempt(self, upload_id: str) -> AsyncIterator[Lease]:
@@ -119,8 +163,9 @@ class FileLocker:
             yield claim
         finally:
             try:
-                with anyio.CancelScope(shield=True):
-                    await self._hop(claim.release)
+                if not claim.is_over:
+                    with anyio.CancelScope(shield=True):
+                        await self._hop(claim.release)
             except BaseException:
                 # asyncio's own Task.cancel() knows no shields, and may come before the thread has
                 # begun; the lock must not outlive its holder even so.
@@ -151,6 +196,12 @@ class FileLocker:
         except OSError as error:
             raise _failure(error) from error
 
+    async def _together(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
+        try:
+            return await self._hop.errand(steps)
+        except OSError as error:
+            raise _failure(error) from error
+
     def _open(self) -> Bell:
         """The bell of this process. In a worker thread."""
         with self._opening:
@@ -174,6 +225,10 @@ class FileLocker:
         return bell is not None
 
 
+async def _nothing(_: Lease) -> None:
+    """What there is to see for who only wants to hold."""
+
+
 class _Claim:
     """What one task does among processes for one upload. All methods are for worker threads.
 
@@ -191,6 +246,8 @@ class _Claim:
         self._process = os.getpid()
         self._bell: Bell | None = None
         self._released = False
+        self.is_over = False
+        """Whether everything is let go of."""
 
     @property
     def held(self) -> bool:
@@ -223,6 +280,7 @@ class _Claim:
                 self._bell.leave(self._entry)
             self._lock.unlock(self)
             self._turn.unlock(self)
+            self.is_over = True
 
     def _take(self) -> bool:
         if self._released:

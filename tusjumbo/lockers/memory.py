@@ -16,9 +16,10 @@ Notices are given in the loop they belong to: at once if that is ours, else by w
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
@@ -28,6 +29,8 @@ from tusjumbo.lockers.lanes import in_the_way
 from tusjumbo.lockers.loops import post
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Lease
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -105,6 +108,27 @@ class MemoryLocker:
             yield place.lease
         finally:
             self._leave(place, place.loop)
+
+    @asynccontextmanager
+    async def find(
+        self,
+        upload_id: str,
+        patience: float,
+        look: Callable[[Lease], Coroutine[object, None, T]],
+        *,
+        lane: int | None = None,
+    ) -> AsyncIterator[tuple[Lease, T]]:
+        async with self.hold(upload_id, patience, lane=lane) as lease:
+            yield lease, await look(lease)
+
+    async def glance(
+        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+    ) -> T | None:
+        return None if self.is_wanted(upload_id) else await look()
+
+    def is_wanted(self, upload_id: str) -> bool:
+        """Whether somebody holds any of it or waits for it. Never blocks."""
+        return upload_id in self._queues
 
     @asynccontextmanager
     async def attempt(self, upload_id: str) -> AsyncIterator[Lease]:

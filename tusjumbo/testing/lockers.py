@@ -143,6 +143,78 @@ class LockerContract:
         async with rival.hold("a", PATIENT) as lease:
             assert not lease.asked.given
 
+    async def test_who_finds_looks_while_it_holds(self, locker: Locker, rival: Locker) -> None:
+        story: list[str] = []
+
+        async def look(lease: Lease) -> int:
+            story.append(f"looks at {lease.upload_id}")
+            return 7
+
+        async def leave_when_asked(*, task_status: TaskStatus[None]) -> None:
+            async with rival.hold("a", PATIENT) as lease:
+                task_status.started()
+                await given(lease)
+                story.append("leaves")
+
+        for before in ([], ["leaves"]):
+            story.clear()
+            async with anyio.create_task_group() as tasks:
+                if before:
+                    await tasks.start(leave_when_asked)
+                async with locker.find("a", PATIENT, look) as (lease, found):
+                    assert (lease.upload_id, lease.asked.given, found) == ("a", False, 7)
+                    assert not await is_free(rival, "a")
+                    tasks.start_soon(wait_in_line, rival, "a")
+                    await given(lease)
+            assert story == [*before, "looks at a"]
+            assert await is_free(rival, "a")
+
+    async def test_who_finds_something_wrong_leaves(self, locker: Locker, rival: Locker) -> None:
+        async def look(_: Lease) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            async with locker.find("a", PATIENT, look):
+                raise AssertionError("found")
+        assert await is_free(rival, "a")
+
+    async def test_who_cannot_have_it_does_not_look(self, locker: Locker, rival: Locker) -> None:
+        async def look(_: Lease) -> None:
+            raise AssertionError("two holders")
+
+        async with rival.hold("a", PATIENT):
+            with pytest.raises(UploadLocked):
+                async with locker.find("a", IMPATIENT, look):
+                    raise AssertionError("found")
+
+    async def test_a_glance_is_for_what_nobody_has(self, locker: Locker, rival: Locker) -> None:
+        looks: list[str] = []
+
+        async def look() -> int:
+            looks.append("a")
+            return 7
+
+        assert await locker.glance("a", look) == 7
+        for way in (locker, rival):
+            for lane in (None, 5):
+                async with way.hold("a", PATIENT, lane=lane) as lease:
+                    assert await locker.glance("a", look) is None
+                    assert not lease.asked.given
+            async with way.attempt("a"), way.hold("b", PATIENT):
+                assert await locker.glance("a", look) is None
+        assert looks == ["a"]
+        async with rival.hold("b", PATIENT):
+            assert await locker.glance("a", look) == 7
+        assert await is_free(rival, "a")
+
+    async def test_who_leaves_early_leaves_once(self, locker: Locker, rival: Locker) -> None:
+        async with locker.hold("a", PATIENT) as lease:
+            for _ in range(2):
+                await lease.leave()
+        async with rival.hold("a", PATIENT):
+            assert not await is_free(locker, "a")
+        assert await is_free(locker, "a")
+
     async def test_no_patience_is_enough_for_a_free_upload(self, locker: Locker) -> None:
         async with locker.hold("a", 0.0) as lease:
             assert not lease.asked.given
