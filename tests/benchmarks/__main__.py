@@ -8,25 +8,32 @@
 
 Servers take turns within a run (A B C, then B C A, ...), because machines drift: only ratios
 within a run say something. The first row is always the load generator against a sink that discards,
-its own limit. Exit code 0: measured; 1: some server answered wrongly; 2: could not begin.
+its own limit. Behind the tables stands what the run says of each target. Exit code 0: measured; 1: a
+server answered wrongly; 2: could not begin.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from tests.benchmarks.measure import Bench, Measurement
+from tests.benchmarks.checksums import measured_alone
+from tests.benchmarks.figures import Measurement
+from tests.benchmarks.measure import Bench
+from tests.benchmarks.records import Record, machine
 from tests.benchmarks.report import Report
 from tests.benchmarks.servers import LIMIT, NAMES, Found, Server, started
+from tests.benchmarks.targets import report as targets
 from tests.benchmarks.tools import CACHE, BenchmarkError, compiled
 from tests.benchmarks.workloads import GIB, WORKLOADS, Workload, chosen
 
@@ -70,7 +77,7 @@ def options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pid", action="append", default=[], help="NAME=PID of a --server (else by its port)"
     )
-    parser.add_argument("--only", default="", help=f"comma-separated, of: {names}, W4, W6")
+    parser.add_argument("--only", default="", help=f"comma-separated, of: {names}, W4, W6, W7, W8")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
         "--scale", type=float, default=1.0, help="0.25: a quarter of sizes and times"
@@ -148,6 +155,8 @@ def measure_all(
 ) -> Iterator[Measurement]:
     for run in range(1, runs + 1):
         for workload in workloads:
+            if workload.checksum:
+                yield measured_alone(workload, run, bench.server_cpus)
             turn = run % len(servers)
             for server in [*servers[turn:], *servers[:turn]]:
                 print(f"run {run}: {workload.name} {server.name}", file=sys.stderr, flush=True)
@@ -155,7 +164,9 @@ def measure_all(
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
     asked = options(words)
+    began = datetime.now(UTC)
     signal.signal(signal.SIGTERM, _as_interrupt)
     rows: list[Measurement] = []
     try:
@@ -167,21 +178,27 @@ def main(words: Sequence[str] | None = None) -> int:
         cpus = separate_cores(asked.pin)
         with room_of(asked, workloads) as room:
             try:
-                for row in measure_all(
-                    Bench(generator, room, cpus), servers, workloads, asked.runs
-                ):
+                bench = Bench(generator, compiled("slowsync", asked.cache), room, cpus)
+                for row in measure_all(bench, servers, workloads, asked.runs):
                     rows.append(row)
             except KeyboardInterrupt:
                 print("interrupted: what was measured so far", file=sys.stderr)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
-    report = Report(workloads, names, baseline, rows)
-    where = "two cores apart" if asked.pin else "not pinned"
-    print(f"{asked.runs} runs, scale {asked.scale:g}, {asked.dir}, {where}; medians.\n")
-    print(report.markdown())
+    record = Record(
+        date=f"{began:%Y-%m-%d %H:%M}",
+        command=shlex.join(["python", "-m", "tests.benchmarks", *words]),
+        machine=machine(),
+        runs=asked.runs,
+        scale=asked.scale,
+        directory=asked.dir,
+        pinned=asked.pin,
+        report=Report(workloads, names, baseline, rows),
+    )
+    print(f"{record.conditions}\n\n{record.report.markdown()}\n{targets(record)}")
     if asked.json:
-        asked.json.write_text(report.json())
+        asked.json.write_text(record.json())
     return 1 if any(isinstance(row.result, tuple) for row in rows) else 0
 
 

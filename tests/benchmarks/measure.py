@@ -11,117 +11,32 @@ of a page costs more than everything else here: 2 GiB into /dev/shm took 0.73 to
 
 from __future__ import annotations
 
-import enum
 import json
 import mmap
 import os
 import subprocess
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from tests.benchmarks.checksums import argument
+from tests.benchmarks.figures import Lacking, Latency, Load, Measured, Measurement
 from tests.benchmarks.servers import LIMIT, Running, Server
 from tests.benchmarks.tools import BenchmarkError
-from tests.benchmarks.workloads import GIB, MIB, Mode, Workload
+from tests.benchmarks.workloads import (
+    MIB,
+    PROBE,
+    SLOW_SYNC_MS,
+    Disk,
+    Measure,
+    Mode,
+    Workload,
+)
 
 _MADV_POPULATE_WRITE = 23
 _WARM_SECONDS = 8.0
-
-
-class Lacking(enum.Enum):
-    """Why there is nothing to measure."""
-
-    CREATION_WITH_UPLOAD = "does not offer creation-with-upload"
-
-
-@dataclass(frozen=True)
-class Load:
-    """What the load generator reports, in seconds and bytes."""
-
-    seconds: float
-    bytes: int
-    requests: int
-    cpu_seconds: float
-    """Its own CPU time."""
-    queued_seconds: float
-    """How long it was ready to run while others had its core."""
-    p50: float
-    p99: float
-    longest: float
-    errors: tuple[str, ...]
-
-    @classmethod
-    def read(cls, report: str) -> Load:
-        told = json.loads(report)
-        errors = list(told["samples"])
-        if told["errors"] > len(errors):
-            errors.append(f"{told['errors'] - len(errors)} more")
-        return cls(
-            seconds=told["seconds"],
-            bytes=told["bytes"],
-            requests=told["requests"],
-            cpu_seconds=told["cpu_seconds"],
-            queued_seconds=told["queued_seconds"],
-            p50=told["latency"]["p50"],
-            p99=told["latency"]["p99"],
-            longest=told["latency"]["max"],
-            errors=tuple(errors),
-        )
-
-    @property
-    def bytes_per_second(self) -> float:
-        return self.bytes / self.seconds
-
-    @property
-    def requests_per_second(self) -> float:
-        return self.requests / self.seconds
-
-    @property
-    def busy(self) -> float:
-        """The part of one core that generating took; near 1 the generator was the limit."""
-        return self.cpu_seconds / self.seconds
-
-    @property
-    def queued(self) -> float:
-        """The part of the time in which the generator stood in the queue for its core."""
-        return self.queued_seconds / self.seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """Figures that count. Seconds and bytes; None: could not be seen."""
-
-    load: Load
-    server_cpu: float | None
-    idle: int | None
-    """Resident memory before the first request."""
-    peak: int | None
-
-    @property
-    def cpu_per_gib(self) -> float | None:
-        if self.server_cpu is None or self.load.bytes == 0:
-            return None
-        return self.server_cpu / self.load.bytes * GIB
-
-    @property
-    def cpu_per_request(self) -> float | None:
-        if self.server_cpu is None or self.load.requests == 0:
-            return None
-        return self.server_cpu / self.load.requests
-
-    @property
-    def growth(self) -> int | None:
-        return None if self.peak is None or self.idle is None else self.peak - self.idle
-
-
-@dataclass(frozen=True)
-class Measurement:
-    server: str
-    workload: str
-    run: int
-    result: Measured | Lacking | tuple[str, ...]
-    """Figures, or why there is nothing to measure, or what went wrong."""
 
 
 @dataclass(frozen=True)
@@ -129,28 +44,39 @@ class Bench:
     """Where and how to measure."""
 
     generator: Path
+    slow_sync: Path
+    """The library that makes fsync slow."""
     room: Path
     server_cpus: Collection[int] | None = None
     """Cores for the servers; this process and the generator are on others then."""
     limit: float = 120.0
     """Seconds that a phase of the load generator may take."""
+    quiet: float = 1.0
+    """Seconds that a probe has the server for itself."""
     settle: bool = True
     """Warm memory and sync disks first: for figures, not for tests of this room."""
 
     def measure(self, server: Server, workload: Workload, run: int) -> Measurement:
         """Never takes longer than a few times `limit`, whatever the server does."""
         try:
-            with server.running(self.room, self.server_cpus) as up:
+            front = self._in_front(workload)
+            with server.running(self.room, self.server_cpus, front) as up:
                 result = self._measure(server, up, workload)
         except BenchmarkError as error:
             result = (str(error),)
         return Measurement(server.name, workload.name, run, result)
 
+    def _in_front(self, workload: Workload) -> list[str]:
+        """Words in front of the command that starts a server."""
+        if workload.disk is Disk.AS_IS:
+            return []
+        return ["env", f"LD_PRELOAD={self.slow_sync}", f"SLOWSYNC_MS={SLOW_SYNC_MS}"]
+
     def _measure(
         self, server: Server, up: Running, workload: Workload
     ) -> Measured | Lacking | tuple[str, ...]:
-        if _lacks(up, workload):
-            return Lacking.CREATION_WITH_UPLOAD
+        if lacking := _lacking(up, workload):
+            return lacking
         seen = up.processes
         idle = seen.resident() if seen else None
         if warm := workload.warm_up():
@@ -159,7 +85,11 @@ class Bench:
             self._settle(server, workload)
         peaks = seen.reset_peak() if seen else False
         before = seen.cpu_seconds() if seen else 0.0
-        load = self._load(up, workload)
+        quiet = during = None
+        if workload.measure is Measure.LATENCY:
+            load, quiet, during = self._probed(up, workload)
+        else:
+            load = Load.read(self._load(up, workload))
         if load.errors:
             return load.errors
         return Measured(
@@ -167,7 +97,38 @@ class Bench:
             server_cpu=seen.cpu_seconds() - before if seen else None,
             idle=idle,
             peak=seen.peak() if seen and peaks else None,
+            quiet=quiet,
+            probe=during,
         )
+
+    def _probed(
+        self, up: Running, workload: Workload
+    ) -> tuple[Load, Latency | None, Latency | None]:
+        """The load, and the probe before it and during it."""
+        words = PROBE.arguments(8 * self.limit, delete=not up.owned)
+        with subprocess.Popen(
+            [str(self.generator), up.url, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as probe:
+            try:
+                assert probe.stderr is not None
+                if probe.stderr.readline() != "paced\n":
+                    raise BenchmarkError(f"the probe does not begin: {probe.communicate()[0]}")
+                time.sleep(self.quiet)
+                loaded = time.monotonic()  # the load generator's clock, too
+                told = self._load(up, workload)
+                probe.terminate()
+                paced = json.loads(probe.communicate(timeout=self.limit)[0])
+            finally:
+                probe.kill()
+        load = Load.read(told)
+        load = replace(load, errors=(*load.errors, *Load.read(paced).errors))
+        began, ended = told["began"], told["began"] + told["seconds"]
+        quiet = [took for at, took in paced["paced"] if at + took < loaded]
+        during = [took for at, took in paced["paced"] if began < at + took and at < ended]
+        return load, Latency.of(quiet), Latency.of(during)
 
     def _settle(self, server: Server, workload: Workload) -> None:
         if not self.room.is_relative_to("/dev/shm"):
@@ -175,8 +136,10 @@ class Bench:
         if server.name != LIMIT:  # which stores nothing
             warm_memory(workload.memory * 5 // 4)
 
-    def _load(self, up: Running, workload: Workload) -> Load:
+    def _load(self, up: Running, workload: Workload) -> dict[str, Any]:
+        """What the load generator says; see load.c."""
         words = workload.arguments(self.limit, delete=not up.owned)
+        words += argument(self.generator, workload)
         try:
             done = subprocess.run(
                 [str(self.generator), up.url, *words],
@@ -189,14 +152,21 @@ class Bench:
             raise BenchmarkError(f"the load generator does not end at {workload.name}") from error
         if done.returncode:
             raise BenchmarkError(f"the load generator failed: {done.stderr.strip()}")
-        return Load.read(done.stdout)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
 
 
-def _lacks(up: Running, workload: Workload) -> bool:
+def _lacking(up: Running, workload: Workload) -> Lacking | None:
     offers = up.extensions
-    return (
-        workload.mode is Mode.WHOLE and offers is not None and "creation-with-upload" not in offers
-    )
+    if workload.disk is Disk.SLOW_SYNC and not up.owned:
+        return Lacking.SLOW_SYNC
+    if offers is None:
+        return None
+    if workload.mode is Mode.WHOLE and "creation-with-upload" not in offers:
+        return Lacking.CREATION_WITH_UPLOAD
+    if workload.checksum and "checksum" not in offers:
+        return Lacking.CHECKSUM
+    return None
 
 
 def warm_memory(size: int) -> None:

@@ -1,4 +1,4 @@
-"""Medians and ratios of measurements, as Markdown and as JSON.
+"""Medians and ratios of measurements, as Markdown.
 
 A ratio is made within a run, where both servers met the same machine, and the median is taken over
 the runs' ratios; behind it stands their range. Failed measurements enter no figure; they are
@@ -8,16 +8,14 @@ first.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
-from tests.benchmarks.measure import Lacking, Measured, Measurement
-from tests.benchmarks.servers import LIMIT
-from tests.benchmarks.workloads import GIB, MIB, Measure, Workload
+from tests.benchmarks.checksums import HASH
+from tests.benchmarks.figures import Lacking, Measured, Measurement
+from tests.benchmarks.servers import LIMIT, SINK
+from tests.benchmarks.workloads import GIB, MIB, Measure, Mode, Workload
 
 Figure = Callable[[Measured], float | None]
 
@@ -32,6 +30,19 @@ _HEADS = (
     "idle MiB",
     "peak MiB",
     "growth MiB",
+    "generator busy",
+    "queued",
+)
+_LATENCY_HEADS = (
+    "server",
+    "idle: p50 ms",
+    "p99 ms",
+    "max ms",
+    "loaded: p50 ms",
+    "p99 ms",
+    "max ms",
+    "p99 x {baseline}",
+    "meanwhile {rate}",
     "generator busy",
     "queued",
 )
@@ -51,20 +62,6 @@ class Report:
             parts.append("Not measured:\n" + "\n".join(f"- {line}" for line in failures))
         return "\n\n".join(part for part in parts if part) + "\n"
 
-    def json(self) -> str:
-        """Every single measurement, with what is needed to read it."""
-        machine = {"cores": os.cpu_count(), "kernel": platform.release(), "cpu": _cpu()}
-        return json.dumps(
-            {
-                "machine": machine | {"python": platform.python_version()},
-                "baseline": self.baseline,
-                "workloads": [asdict(workload) for workload in self.workloads],
-                "measurements": [asdict(row) for row in self.measurements],
-            },
-            indent=1,
-            default=lambda value: value.value,
-        )
-
     def rows(self, workload: Workload, server: str) -> dict[int, Measured]:
         """The figures of each run that has some."""
         return {
@@ -74,81 +71,99 @@ class Report:
             and isinstance(row.result, Measured)
         }
 
+    def values(self, workload: Workload, server: str, figure: Figure) -> dict[int, float]:
+        """One figure of each run that has it."""
+        found = {run: figure(row) for run, row in self.rows(workload, server).items()}
+        return {run: value for run, value in found.items() if value is not None}
+
     def ratios(self, workload: Workload, server: str, figure: Figure) -> list[float]:
         """The figure against the baseline's, for each run that has both."""
-        base = self.rows(workload, self.baseline)
-        found = []
-        for run, row in self.rows(workload, server).items():
-            ours, theirs = figure(row), figure(base[run]) if run in base else None
-            if ours is not None and theirs:
-                found.append(ours / theirs)
-        return found
+        base = self.values(workload, self.baseline, figure)
+        return ratios(self.values(workload, server, figure), base)
 
     def _table(self, workload: Workload) -> str:
-        requests = workload.measure is Measure.REQUESTS
-        rate = Measure.REQUESTS if requests else Measure.THROUGHPUT
-        cpu = "µs/request" if requests else "s/GiB"
-        heads = [h.format(rate=rate.value, cpu=cpu, baseline=self.baseline) for h in _HEADS]
+        latency = workload.measure is Measure.LATENCY
+        rate = Measure.REQUESTS if _repeats(workload) else Measure.THROUGHPUT
+        cpu = "µs/request" if _repeats(workload) else "s/GiB"
+        heads = [
+            head.format(rate=rate.value, cpu=cpu, baseline=self.baseline)
+            for head in (_LATENCY_HEADS if latency else _HEADS)
+        ]
         lines = [
             f"### {workload.name}: {workload.title}",
             "",
             f"| {' | '.join(heads)} |",
             "|---" + "|---:" * (len(heads) - 1) + "|",
         ]
-        lines += [f"| {' | '.join(self._cells(workload, name))} |" for name in self.servers]
+        for name in self.servers:
+            rows = list(self.rows(workload, name).values())
+            cells = self._latencies if latency else self._cells
+            shown = cells(workload, name, rows) if rows else ["-"] * (len(heads) - 1)
+            lines.append(f"| {' | '.join([name, *shown])} |")
+        if alone := list(self.values(workload, HASH, _bytes_per_second).values()):
+            limit = f"{workload.checksum} alone on one core, in the same runs"
+            lines += ["", f"{limit}: {_median(alone, 1 / GIB)} GiB/s."]
         return "\n".join(lines)
 
-    def _cells(self, workload: Workload, server: str) -> list[str]:
-        rows = list(self.rows(workload, server).values())
-        if not rows:
-            return [server, *["-"] * (len(_HEADS) - 1)]
+    def _cells(self, workload: Workload, server: str, rows: Sequence[Measured]) -> list[str]:
         speed, cost = figures(workload)
-        scale, cost_scale = (1.0, 1e6) if workload.measure is Measure.REQUESTS else (1 / GIB, 1.0)
+        scale, cost_scale = (1.0, 1e6) if _repeats(workload) else (1 / GIB, 1.0)
         return [
-            server,
             _median(map(speed, rows), scale),
-            _spread(self.ratios(workload, server, speed)),
+            spread(self.ratios(workload, server, speed)),
             _median(map(cost, rows), cost_scale),
-            _spread(self.ratios(workload, server, cost)),
+            spread(self.ratios(workload, server, cost)),
             _median((row.load.p50 for row in rows), 1e3),
             _median((row.load.p99 for row in rows), 1e3),
             _median((row.idle for row in rows), 1 / MIB),
             _median((row.peak for row in rows), 1 / MIB),
             _median((row.growth for row in rows), 1 / MIB),
-            f"{median(row.load.busy for row in rows):.0%}",
-            f"{median(row.load.queued for row in rows):.0%}",
+            *_noise(rows),
+        ]
+
+    def _latencies(self, workload: Workload, server: str, rows: Sequence[Measured]) -> list[str]:
+        cells: list[str] = []
+        for known in ([row.quiet for row in rows], [row.probe for row in rows]):
+            found = [one for one in known if one]
+            cells += [
+                _median((one.p50 for one in found), 1e3),
+                _median((one.p99 for one in found), 1e3),
+                _median((one.longest for one in found), 1e3),
+            ]
+        speed, _ = figures(workload)
+        return [
+            *cells,
+            spread(self.ratios(workload, server, late_head)),
+            _median(map(speed, rows), 1.0 if _repeats(workload) else 1 / GIB),
+            *_noise(rows),
         ]
 
     def _limit(self) -> str:
-        """How we know whether the load generator was the limit."""
-        lines = []
-        for workload in self.workloads:
-            if workload.measure is Measure.MEMORY:
-                continue
-            speed, _ = figures(workload)
-            best: dict[str, float] = {}
-            for server in self.servers:
-                if server != LIMIT and server.startswith("raw-"):
-                    continue  # a limit itself
-                rows = self.rows(workload, server).values()
-                found = [value for row in rows if (value := speed(row))]
-                if found:
-                    best[server] = median(found)
-            limit = best.pop(LIMIT, None)
-            if limit is None or not best:
-                continue
-            fastest = max(best, key=lambda name: best[name])
-            times = limit / best[fastest]
-            verdict = "not the limit" if times >= 1.2 else "**may limit the fastest server**"
-            lines.append(f"- {workload.name}: {times:.1f}x the fastest ({fastest}): {verdict}")
+        """How we know whether the load generator was the limit, and how far the machine's is."""
+        lines = [line for workload in self.workloads if (line := self._limit_of(workload))]
         if not lines:
             return ""
         return (
             f"The load generator against {LIMIT}, a sink that drops the bytes uncopied in the"
-            " kernel, in the same runs. In each row, busy is the part of one core that generating"
-            " took, queued the part of the time in which others had its core (noise).\n\n"
-            + "\n".join(lines)
+            f" kernel, in the same runs; and {SINK}, the least that stores them. In each row, busy"
+            " is the part of one core that generating took, queued the part of the time in which"
+            " others had its core (noise).\n\n" + "\n".join(lines)
         )
+
+    def _limit_of(self, workload: Workload) -> str:
+        if workload.measure in (Measure.MEMORY, Measure.LATENCY):
+            return ""
+        speed, _ = figures(workload)
+        found = {name: self.values(workload, name, speed) for name in self.servers}
+        medians = {name: median(values.values()) for name, values in found.items() if values}
+        limit, sink = medians.pop(LIMIT, None), medians.pop(SINK, None)
+        if limit is None or not medians:
+            return ""
+        fastest = max(medians, key=lambda name: medians[name])
+        times = limit / medians[fastest]
+        verdict = "not the limit" if times >= 1.2 else "**may limit the fastest server**"
+        least = f"; {SINK} {sink / medians[fastest]:.2f}x" if sink else ""
+        return f"- {workload.name}: {times:.1f}x the fastest ({fastest}): {verdict}{least}"
 
     def _failures(self) -> list[str]:
         lines = []
@@ -161,33 +176,55 @@ class Report:
         return list(dict.fromkeys(lines))
 
 
+def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+    """Within each run that has both."""
+    return [value / theirs[run] for run, value in ours.items() if theirs.get(run)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, and the range of several."""
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def figures(workload: Workload) -> tuple[Figure, Figure]:
     """How fast, and at what CPU cost."""
-    if workload.measure is Measure.REQUESTS:
+    if _repeats(workload):
         return (lambda row: row.load.requests_per_second), (lambda row: row.cpu_per_request)
-    return (lambda row: row.load.bytes_per_second), (lambda row: row.cpu_per_gib)
+    return _bytes_per_second, (lambda row: row.cpu_per_gib)
+
+
+def late_head(row: Measured) -> float | None:
+    """p99 of HEAD under load."""
+    return row.probe.p99 if row.probe else None
+
+
+def _bytes_per_second(row: Measured) -> float | None:
+    return row.load.bytes_per_second
+
+
+def _repeats(workload: Workload) -> bool:
+    """Whether it is about requests in a time, and not about the time that bytes take."""
+    return workload.mode in (Mode.UPLOAD, Mode.WHOLE, Mode.HEAD)
+
+
+def _noise(rows: Sequence[Measured]) -> list[str]:
+    return [
+        f"{median(row.load.busy for row in rows):.0%}",
+        f"{median(row.load.queued for row in rows):.0%}",
+    ]
 
 
 def _median(values: Iterable[float | None], scale: float) -> str:
     known = [value * scale for value in values if value is not None]
-    return _number(median(known)) if known else "-"
+    return number(median(known)) if known else "-"
 
 
-def _spread(ratios: Sequence[float]) -> str:
-    if not ratios:
-        return "-"
-    if len(ratios) == 1:
-        return f"{ratios[0]:.2f}"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With about three digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _cpu() -> str:
-    with open("/proc/cpuinfo") as lines:
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

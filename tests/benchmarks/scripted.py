@@ -6,7 +6,9 @@ stays as the protocol says, so that a test shows what the load generator makes o
 
 from __future__ import annotations
 
+import base64
 import enum
+import hashlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ class Manner(enum.Enum):
     CHUNKED = "chunked answer to POST"
     INTERIM = "103 before each answer"
     CLOSING = "Connection: close with each answer"
-    NO_WHOLE = "no creation-with-upload"
+    LESS = "no creation-with-upload, no checksum"
     # wrong:
     NOT_CREATED = "200 to POST"
     NO_LOCATION = "201 without Location"
@@ -38,6 +40,8 @@ class Manner(enum.Enum):
     SILENT = "no answer to PATCH"
     NOT_HTTP = "another protocol"
     TOO_MUCH = "bytes behind the answer"
+    # slow:
+    SLOW_HEAD = "each HEAD takes 50 ms"
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -49,6 +53,8 @@ class ScriptedServer(ThreadingHTTPServer):
         self.manner = manner
         self.uploads: dict[str, int] = {}
         self.created = 0
+        self.verified = 0
+        """PATCHes that came with their checksum."""
         self.ended = threading.Event()
 
     @property
@@ -86,8 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_OPTIONS(self) -> None:
         words = "creation,termination"
-        if self.home.manner is not Manner.NO_WHOLE:
-            words += ",creation-with-upload"
+        if self.home.manner is not Manner.LESS:
+            words += ",creation-with-upload,checksum"
         self.answer(204, {"Tus-Extension": words})
 
     def do_POST(self) -> None:
@@ -129,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(200 if manner is Manner.NOT_PATCHED else 204, fields)
 
     def do_HEAD(self) -> None:
+        if self.home.manner is Manner.SLOW_HEAD:
+            self.home.ended.wait(0.05)
         offset = self.home.uploads[self.upload] + (self.home.manner is Manner.WRONG_HEAD)
         self.answer(200, {"Upload-Offset": str(offset)})
 
@@ -138,8 +146,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def read_body(self) -> int:
         size = left = int(self.headers.get("Content-Length", "0"))
+        algorithm, _, digest = self.headers.get("Upload-Checksum", "md5 ").partition(" ")
+        found = hashlib.new(algorithm)
         while left:
-            left -= len(self.rfile.read(min(left, 1 << 20)))
+            piece = self.rfile.read(min(left, 1 << 20))
+            found.update(piece)
+            left -= len(piece)
+        self.home.verified += digest == base64.b64encode(found.digest()).decode()
         return size
 
     def answer(self, status: int, fields: dict[str, str]) -> None:

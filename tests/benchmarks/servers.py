@@ -12,7 +12,7 @@ import http.client
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from tests.benchmarks.hosts import HOSTS
 from tests.benchmarks.processes import Processes, listening
 from tests.benchmarks.tools import BenchmarkError, compiled
 from tests.harness.peers import PEERS, NotInstalled, Peer
@@ -27,6 +28,9 @@ from tests.harness.programs import NotUp, running
 
 LIMIT = "raw-null"
 """The sink that discards: what the load generator reaches there is the generator's own limit."""
+
+SINK = "raw-sink"
+"""The sink that writes: the least that can pass for a server."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,12 @@ class Server(Protocol):
     @property
     def name(self) -> str: ...
 
-    def running(self, room: Path, cpus: Collection[int] | None) -> AbstractContextManager[Running]:
+    def running(
+        self, room: Path, cpus: Collection[int] | None, front: Sequence[str] = ()
+    ) -> AbstractContextManager[Running]:
         """The server, up inside the context, on `cpus` if given, storing below `room`.
+
+        `front`: words for the front of the command line, where one is started.
 
         :raises BenchmarkError: it does not come up
         """
@@ -68,7 +76,9 @@ class Found:
             raise BenchmarkError(f"{self.url}: write http://127.0.0.1:PORT/PATH/, load stays here")
 
     @contextmanager
-    def running(self, room: Path, cpus: Collection[int] | None) -> Iterator[Running]:
+    def running(
+        self, room: Path, cpus: Collection[int] | None, front: Sequence[str] = ()
+    ) -> Iterator[Running]:
         processes = Processes((self.pid,)) if self.pid else listening(urlsplit(self.url).port or 0)
         if cpus and processes:
             processes.pin(cpus)
@@ -84,10 +94,15 @@ class Started:
     command: Callable[[int, Path], list[str]]
 
     @contextmanager
-    def running(self, room: Path, cpus: Collection[int] | None) -> Iterator[Running]:
+    def running(
+        self, room: Path, cpus: Collection[int] | None, front: Sequence[str] = ()
+    ) -> Iterator[Running]:
+        def command(port: int, uploads: Path) -> list[str]:
+            return [*front, *self.command(port, uploads)]
+
         directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=room))
         try:
-            with running(self.name, self.command, directory, cpus) as (port, pid):
+            with running(self.name, command, directory, cpus) as (port, pid):
                 url = f"http://127.0.0.1:{port}/files/"
                 yield Running(url, Processes((pid,)), _extensions(url), owned=True)
         except NotUp as error:
@@ -111,32 +126,23 @@ def _extensions(url: str) -> frozenset[str] | None:
 
 # --- what can be started by name ------------------------------------------------------------------
 
-_MOUNTED = """\
-import sys
-import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from tusjumbo import TusJumbo
-port, directory = sys.argv[1:]
-uploads = TusJumbo(upload_dir=directory, durability="os")
-app = Starlette(routes=[Mount("/files", uploads)], lifespan=uploads.lifespan)
-uvicorn.run(app, port=int(port), log_level="error", access_log=False)
-"""
 
-
-def _serve(durability: str, port: int, uploads: Path) -> list[str]:
+def _serve(durability: str, workers: int, port: int, uploads: Path) -> list[str]:
     return [
         sys.executable,
         *("-m", "tusjumbo", "serve"),
         f"--port={port}",
         f"--upload-dir={uploads}",
         f"--durability={durability}",
+        f"--workers={workers}",
         "--log-level=error",
     ]
 
 
-def _mounted(port: int, uploads: Path) -> list[str]:
-    return [sys.executable, "-c", _MOUNTED, str(port), str(uploads)]
+def _hosted(host: str, durability: str, port: int, uploads: Path) -> list[str]:
+    words = (host, durability, str(port), str(uploads))
+    root = Path(__file__).parents[2]
+    return ["env", f"PYTHONPATH={root}", sys.executable, "-m", "tests.benchmarks.hosts", *words]
 
 
 def _sink(program: Path, mode: str, port: int, uploads: Path) -> list[str]:
@@ -147,8 +153,17 @@ def _words(command: tuple[str, ...], port: int, uploads: Path) -> list[str]:
     return [*command, str(port), str(uploads)]
 
 
-def _ours(cache: Path) -> list[Started]:
-    return [Started(f"tusjumbo-{word}", partial(_serve, word)) for word in ("commit", "os")]
+def _ours(variants: Sequence[str], cache: Path) -> list[Started]:
+    return [_variant(name) for name in variants]
+
+
+def _variant(name: str) -> Started:
+    """`tusjumbo-DURABILITY`, with `-WORKERS` or `-HOST`, another ASGI server, if not with one."""
+    _, durability, *more = name.split("-")
+    what = more[0] if more else "1"
+    if what in HOSTS:
+        return Started(name, partial(_hosted, what, durability))
+    return Started(name, partial(_serve, durability, int(what)))
 
 
 def _peers(peer: Peer, cache: Path) -> list[Started]:
@@ -162,12 +177,16 @@ def _sinks(name: str, mode: str, cache: Path) -> list[Started]:
     return [Started(name, partial(_sink, compiled("sink", cache), mode))]
 
 
+_OURS = tuple(
+    f"tusjumbo-{durability}{more}"
+    for durability in ("commit", "os")
+    for more in ("", "-2", *(f"-{host}" for host in HOSTS))
+)
+
 _NAMES: dict[str, Callable[[Path], list[Started]]] = {
-    "tusjumbo": _ours,
-    "tusjumbo-commit": lambda cache: _ours(cache)[:1],
-    "tusjumbo-os": lambda cache: _ours(cache)[1:],
-    "tusjumbo-mounted": lambda cache: [Started("tusjumbo-mounted", _mounted)],
-    "raw-sink": partial(_sinks, "raw-sink", "write"),
+    "tusjumbo": partial(_ours, ("tusjumbo-commit", "tusjumbo-os")),
+    **{name: partial(_ours, (name,)) for name in _OURS},
+    SINK: partial(_sinks, SINK, "write"),
     LIMIT: partial(_sinks, LIMIT, "discard"),
 }
 for _row in PEERS:

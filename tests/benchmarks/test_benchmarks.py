@@ -20,12 +20,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.benchmarks.measure import Bench, Lacking, Load, Measured, Measurement, warm_memory
+from tests.benchmarks.checksums import measured_alone
+from tests.benchmarks.figures import Lacking, Load, Measured, Measurement
+from tests.benchmarks.measure import Bench, warm_memory
 from tests.benchmarks.report import Report
 from tests.benchmarks.scripted import Manner, scripted
 from tests.benchmarks.servers import LIMIT, Found, Running, Started, started
 from tests.benchmarks.tools import CACHE, BenchmarkError, compiled
-from tests.benchmarks.workloads import KIB, MIB, WORKLOADS, Measure, Mode, Workload, chosen
+from tests.benchmarks.workloads import (
+    KIB,
+    MIB,
+    PROBE,
+    SLOW_SYNC_MS,
+    WORKLOADS,
+    Disk,
+    Measure,
+    Mode,
+    Workload,
+    chosen,
+)
 from tests.harness.wire import poll
 
 ROOT = Path(__file__).parents[2]
@@ -33,16 +46,23 @@ ROOT = Path(__file__).parents[2]
 
 def tiny(name: str) -> Workload:
     workload = next(row for row in WORKLOADS if row.name == name).scaled(0.001)
-    connections = min(workload.connections, 8)
+    connections = min(workload.connections, 2 if workload.disk is Disk.SLOW_SYNC else 8)
     return replace(workload, connections=connections, chunk=min(workload.chunk, 300 * KIB))
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(compiled("load", CACHE), tmp_path, limit=20, settle=False)
+    return Bench(
+        compiled("load", CACHE),
+        compiled("slowsync", CACHE),
+        tmp_path,
+        limit=20,
+        quiet=0.1,
+        settle=False,
+    )
 
 
-@pytest.fixture(params=["raw-sink", LIMIT, "tusjumbo-commit", "tusjumbo-os", "tusjumbo-mounted"])
+@pytest.fixture(params=["raw-sink", LIMIT, "tusjumbo-commit", "tusjumbo-os", "tusjumbo-os-uvicorn"])
 def server(request: pytest.FixtureRequest) -> Started:
     return started(request.param, CACHE)[0]
 
@@ -76,6 +96,10 @@ def test_every_figure_is_filled_in(bench: Bench, server: Started, name: str) -> 
     assert found.idle is not None
     assert found.peak is not None
     assert found.idle > 100 * KIB < found.peak
+    assert (found.quiet is None) == (workload.measure is not Measure.LATENCY)
+    if server.name == "tusjumbo-commit" and workload.disk is Disk.SLOW_SYNC:
+        assert load.p50 > SLOW_SYNC_MS / 1000
+        assert found.probe is not None
     assert list(bench.room.iterdir()) == []
 
 
@@ -124,12 +148,31 @@ def test_wrong_answers_are_errors(bench: Bench, manner: Manner, name: str, said:
 
 
 def test_what_is_not_offered_is_not_asked_for(bench: Bench) -> None:
-    with scripted(Manner.NO_WHOLE) as running:
+    with scripted(Manner.LESS) as running:
         found = Found("less", running.url)
-        measurement = bench.measure(found, tiny("W4b"), 1)
+        lacking = [bench.measure(found, tiny(name), 1).result for name in ("W4b", "W7a", "W8b")]
         assert running.created == 0
         figures(bench.measure(found, tiny("W4a"), 1))
-    assert measurement.result is Lacking.CREATION_WITH_UPLOAD
+    assert lacking == [Lacking.CREATION_WITH_UPLOAD, Lacking.CHECKSUM, Lacking.SLOW_SYNC]
+
+
+@pytest.mark.parametrize("name", ["W7a", "W7b"])
+def test_every_patch_has_its_checksum(bench: Bench, name: str) -> None:
+    workload = replace(tiny(name), size=700 * KIB + 1)  # the last of three is shorter
+    with scripted(Manner.PLAIN) as running:
+        figures(bench.measure(Found("exact", running.url), workload, 1))
+        assert running.verified == 2 * 3  # and as many that warm it up
+    assert figures(measured_alone(workload, 1, None)).load.bytes == workload.size
+
+
+def test_who_waits_for_a_stalled_server_is_counted(bench: Bench) -> None:
+    """500 requests a second are due and 20 are answered: each comes later than the one before."""
+    words = replace(PROBE, seconds=0.5).arguments(10, delete=True)
+    with scripted(Manner.SLOW_HEAD) as running:
+        command = [str(bench.generator), running.url, *words]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    took = [one for _, one in json.loads(done.stdout)["paced"]]
+    assert all(one >= (n + 1) * 0.045 for n, one in enumerate(sorted(took)))
 
 
 @pytest.mark.parametrize("name", ["W1", "W4a", "W4b", "W5"])
@@ -291,7 +334,7 @@ def test_choosing_workloads() -> None:
 
 
 def measured(server: str, run: int, rate: float, cpu: float) -> Measurement:
-    load = Load(1.0, int(rate * (1 << 30)), 10, 0.5, 0.0, 0.001, 0.002, 0.003, ())
+    load = Load(1.0, int(rate * (1 << 30)), 10, 0.5, 0.0, 0.001, 0.002, 0.003)
     result = Measured(load=load, server_cpu=cpu * rate, idle=10 * MIB, peak=15 * MIB)
     return Measurement(server, "W1", run, result)
 
@@ -327,7 +370,7 @@ def test_a_generator_near_its_limit_is_told() -> None:
 
 def test_every_measure_has_a_workload() -> None:
     assert {row.measure for row in WORKLOADS} == set(Measure)
-    assert {row.mode for row in WORKLOADS} == set(Mode)
+    assert {row.mode for row in (*WORKLOADS, PROBE)} == set(Mode)
 
 
 def test_warming_memory_keeps_none() -> None:

@@ -1,4 +1,4 @@
-"""The two C programs of this room, compiled when first used.
+"""The C programs of this room, compiled when first used.
 
 A program is named by the digest of its sources, so that an edited source is compiled again and a
 checkout that moves back finds its old program. Knows nothing of servers or workloads.
@@ -17,6 +17,13 @@ CACHE = HERE.parent.parent / ".cache" / "benchmarks"
 """Default place for compiled programs, installed peers and uploads on disk; not committed."""
 
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
+_HEADERS = ("http.h", "wire.h")
+_PROGRAMS = {
+    "load": ("load.c", "http.c"),
+    "sink": ("sink.c",),
+    "slowsync": ("slowsync.c", "-shared", "-fPIC"),
+}
+"""What each is made of: sources, and flags of its own."""
 
 
 class BenchmarkError(Exception):
@@ -24,13 +31,14 @@ class BenchmarkError(Exception):
 
 
 def compiled(name: str, cache: Path) -> Path:
-    """The program made from `name`.c.
+    """The program (`load`, `sink`) or library to preload (`slowsync`) of this name.
 
     :raises BenchmarkError: there is no C compiler, or it refuses
     """
-    digest = hashlib.sha256(" ".join(_FLAGS).encode())
-    for source in (HERE / f"{name}.c", HERE / "wire.h"):
-        digest.update(source.read_bytes())
+    words = [*_FLAGS, *_PROGRAMS[name]]
+    digest = hashlib.sha256(" ".join(words).encode())
+    for source in (*(word for word in words if word.endswith(".c")), *_HEADERS):
+        digest.update((HERE / source).read_bytes())
     program = cache / "bin" / f"{name}-{digest.hexdigest()[:12]}"
     if program.exists():
         return program
@@ -38,15 +46,16 @@ def compiled(name: str, cache: Path) -> Path:
     if compiler is None:
         raise BenchmarkError("no C compiler: install one (Debian: apt-get install gcc libc6-dev)")
     program.parent.mkdir(parents=True, exist_ok=True)
-    fresh = program.with_suffix(f".{os.getpid()}")
+    fresh = program.absolute().with_suffix(f".{os.getpid()}")
     done = subprocess.run(
-        [compiler, *_FLAGS, "-o", str(fresh), str(HERE / f"{name}.c")],
+        [compiler, *words, "-o", str(fresh)],
+        cwd=HERE,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     if done.returncode:
-        raise BenchmarkError(f"{name}.c does not compile: {done.stderr.strip()[:2000]}")
+        raise BenchmarkError(f"{name} does not compile: {done.stderr.strip()[:2000]}")
     fresh.replace(program)
     return program

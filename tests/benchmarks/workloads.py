@@ -1,7 +1,6 @@
-"""The workloads W1 to W6 of PERFORMANCE.md as values: what the load generator is told to do.
+"""The workloads W1 to W8 of PERFORMANCE.md as values: what the load generator is told to do.
 
-One table, in the order in which they run. A workload knows neither servers nor results. W7
-(checksums) is missing until the server verifies checksums.
+One table, in the order in which they run. A workload knows neither servers nor results.
 """
 
 from __future__ import annotations
@@ -23,6 +22,17 @@ class Mode(enum.Enum):
     WHOLE = "whole"
     HEAD = "head"
     SLOW = "slow"
+    PACED = "paced"
+    """Besides another workload: what `Measure.LATENCY` is measured by."""
+
+
+class Disk(enum.Enum):
+    AS_IS = "as it is"
+    SLOW_SYNC = "fsync takes longer"
+    """By `SLOW_SYNC_MS`."""
+
+
+SLOW_SYNC_MS = 200
 
 
 class Measure(enum.Enum):
@@ -31,6 +41,8 @@ class Measure(enum.Enum):
     THROUGHPUT = "GiB/s"
     REQUESTS = "requests/s"
     MEMORY = "MiB"
+    LATENCY = "ms"
+    """Of HEAD requests that come at a fixed rate, on a connection and of an upload of their own."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,9 @@ class Workload:
     """How long a repeating or slow workload goes on; 0 for streams, which end with their bytes."""
     memory: int
     """About how many bytes of page cache it fills, for `measure.warm_memory`."""
+    checksum: str = ""
+    """hashlib's name of the algorithm that each PATCH carries a digest of; empty: none."""
+    disk: Disk = Disk.AS_IS
 
     def scaled(self, scale: float) -> Workload:
         """Smaller: fewer bytes where bytes are the work, less time where time is."""
@@ -70,12 +85,15 @@ class Workload:
         return replace(self, seconds=self.seconds / 8)
 
     def arguments(self, limit: float, *, delete: bool) -> list[str]:
-        """What load.c takes behind the URL. `limit`: seconds for each of its phases."""
+        """What load.c takes behind the URL. `limit`: seconds for each of its phases.
+
+        A checksum comes behind that: see `checksums.argument`.
+        """
         numbers = (self.connections, self.size, self.chunk, self.seconds, limit)
         return [self.mode.value, *map(str, numbers), "delete" if delete else "keep"]
 
 
-_T, _R, _M = Measure.THROUGHPUT, Measure.REQUESTS, Measure.MEMORY
+_T, _R, _M, _L = Measure.THROUGHPUT, Measure.REQUESTS, Measure.MEMORY, Measure.LATENCY
 
 WORKLOADS: Sequence[Workload] = (
     Workload("W1", "one upload in one PATCH", Mode.STREAM, _T, 1, 2 * GIB, 2 * GIB, 0, 2 * GIB),
@@ -132,7 +150,59 @@ WORKLOADS: Sequence[Workload] = (
         8,
         GIB,
     ),
+    Workload(
+        "W7a",
+        "W2 with Upload-Checksum: sha1",
+        Mode.STREAM,
+        _T,
+        1,
+        2 * GIB,
+        5 * MIB,
+        0,
+        2 * GIB,
+        checksum="sha1",
+    ),
+    Workload(
+        "W7b",
+        "W2 with Upload-Checksum: sha256",
+        Mode.STREAM,
+        _T,
+        1,
+        2 * GIB,
+        5 * MIB,
+        0,
+        2 * GIB,
+        checksum="sha256",
+    ),
+    Workload(
+        "W8a",
+        "HEAD during 8 uploads of 512 MiB, one PATCH each",
+        Mode.STREAM,
+        _L,
+        8,
+        512 * MIB,
+        GIB,
+        0,
+        4 * GIB,
+    ),
+    Workload(
+        "W8b",
+        "HEAD during 8 uploads in PATCHes of 1 MiB, while fsync takes 200 ms",
+        Mode.STREAM,
+        _L,
+        8,
+        16 * MIB,
+        MIB,
+        0,
+        128 * MIB,
+        disk=Disk.SLOW_SYNC,
+    ),
 )
+
+PROBE = Workload(
+    "probe", "HEAD, 500 times a second", Mode.PACED, _L, 1, 4 * KIB, 500, float("inf"), 0
+)
+"""Of this one the chunk is the rate. It goes on until it is ended."""
 
 
 def chosen(names: Collection[str], scale: float) -> list[Workload]:
