@@ -8,8 +8,8 @@
 
 Servers take turns within a run (A B C, then B C A, ...), because machines drift: only ratios
 within a run say something. The first row is always the load generator against a sink that discards,
-its own limit. Behind the tables stands what the run says of each target. Exit code 0: measured; 1: a
-server answered wrongly; 2: could not begin.
+its own limit. Behind the tables stands what the run says of each target.
+Exit code 0: measured; 1: some server answered wrongly; 2: could not begin.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from tests.benchmarks.chart import chart
 from tests.benchmarks.checksums import measured_alone
 from tests.benchmarks.figures import Measurement
 from tests.benchmarks.measure import Bench
@@ -86,6 +87,7 @@ def options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pin", action="store_true", help="servers on one core, load on another")
     parser.add_argument("--baseline", help="the server to compare with (default: the first)")
     parser.add_argument("--json", type=Path, help="write every measurement to this file")
+    parser.add_argument("--chart", type=Path, help="draw the medians as bars to this SVG file")
     parser.add_argument("--cache", type=Path, default=CACHE, help=argparse.SUPPRESS)
     parser.set_defaults(servers=[])
     return parser.parse_args(words)
@@ -199,6 +201,8 @@ def main(words: Sequence[str] | None = None) -> int:
     print(f"{record.conditions}\n\n{record.report.markdown()}\n{targets(record)}")
     if asked.json:
         asked.json.write_text(record.json())
+    if asked.chart:
+        asked.chart.write_text(chart(record))
     return 1 if any(isinstance(row.result, tuple) for row in rows) else 0
 
 

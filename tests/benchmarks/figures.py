@@ -18,7 +18,7 @@ class Lacking(enum.Enum):
     """Why there is nothing to measure."""
 
     CREATION_WITH_UPLOAD = "does not offer creation-with-upload"
-    CHECKSUM = "does not offer checksum"
+    CHECKSUM = "does not offer checksum with this algorithm"
     SLOW_SYNC = "is not started here, so its disk cannot be made slow"
 
 

@@ -164,7 +164,7 @@ def _lacking(up: Running, workload: Workload) -> Lacking | None:
         return None
     if workload.mode is Mode.WHOLE and "creation-with-upload" not in offers:
         return Lacking.CREATION_WITH_UPLOAD
-    if workload.checksum and "checksum" not in offers:
+    if workload.checksum and not {"checksum", workload.checksum} <= offers:
         return Lacking.CHECKSUM
     return None
 

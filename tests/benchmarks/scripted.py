@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         words = "creation,termination"
         if self.home.manner is not Manner.LESS:
             words += ",creation-with-upload,checksum"
-        self.answer(204, {"Tus-Extension": words})
+        self.answer(204, {"Tus-Extension": words, "Tus-Checksum-Algorithm": "sha256,sha1"})
 
     def do_POST(self) -> None:
         manner = self.home.manner

@@ -40,7 +40,7 @@ class Running:
     processes: Processes | None
     """None if it cannot be seen who serves."""
     extensions: frozenset[str] | None
-    """What `Tus-Extension` says; None if the server does not say."""
+    """What `Tus-Extension` and `Tus-Checksum-Algorithm` say; None if the server does not say."""
     owned: bool
     """Its uploads go with its directory; those of others are deleted one by one."""
 
@@ -116,12 +116,16 @@ def _extensions(url: str) -> frozenset[str] | None:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
     try:
         connection.request("OPTIONS", parts.path)
-        found = connection.getresponse().getheader("Tus-Extension")
+        answer = connection.getresponse()
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
-    return None if found is None else frozenset(word.strip() for word in found.split(","))
+    words = answer.getheader("Tus-Extension")
+    if words is None:
+        return None
+    words += f",{answer.getheader('Tus-Checksum-Algorithm', '')}"
+    return frozenset(word.strip() for word in words.split(","))
 
 
 # --- what can be started by name ------------------------------------------------------------------

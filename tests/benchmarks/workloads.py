@@ -191,10 +191,10 @@ WORKLOADS: Sequence[Workload] = (
         Mode.STREAM,
         _L,
         8,
-        16 * MIB,
+        8 * MIB,
         MIB,
         0,
-        128 * MIB,
+        64 * MIB,
         disk=Disk.SLOW_SYNC,
     ),
 )
