@@ -13,7 +13,8 @@
  *   whole   POST with a body of SIZE bytes (creation-with-upload), likewise
  *   head    HEAD of one half-finished upload a connection, likewise
  *   slow    one PATCH of SIZE bytes a connection, sent in small pieces over SECONDS
- *   paced   head, CHUNK times a second; says `paced` on stderr when it begins, and ends at SIGTERM
+ *   paced   head, CHUNK times a second on each connection; says `paced` on stderr when it begins, and
+ *           ends at SIGTERM
  * LIMIT is the time limit of each phase in seconds; CLEAN is `delete` or `keep`. CHECKSUM goes with
  * each PATCH of a stream: ALGORITHM,DIGEST,DIGEST for those of CHUNK bytes and for the last, shorter
  * one. `load pattern` writes what bodies consist of, for whoever makes the digests.
@@ -272,7 +273,7 @@ static void run(enum phase which) {
     phase = which;
     phase_began = now();
     for (int i = 0; i < asked.connections; i++) {
-        all[i].due = phase_began;
+        all[i].due = phase_began + i / ((double)asked.connections * (double)asked.chunk);
         next(&all[i]);
     }
     while (goes_on()) {

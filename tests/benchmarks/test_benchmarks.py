@@ -167,7 +167,8 @@ def test_every_patch_has_its_checksum(bench: Bench, name: str) -> None:
 
 def test_who_waits_for_a_stalled_server_is_counted(bench: Bench) -> None:
     """500 requests a second are due and 20 are answered: each comes later than the one before."""
-    words = replace(PROBE, seconds=0.5).arguments(10, delete=True)
+    probe = replace(PROBE, connections=1, chunk=500, seconds=0.5)
+    words = probe.arguments(10, delete=True)
     with scripted(Manner.SLOW_HEAD) as running:
         command = [str(bench.generator), running.url, *words]
         done = subprocess.run(command, capture_output=True, check=True, timeout=30)

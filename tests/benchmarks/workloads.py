@@ -42,7 +42,7 @@ class Measure(enum.Enum):
     REQUESTS = "requests/s"
     MEMORY = "MiB"
     LATENCY = "ms"
-    """Of HEAD requests that come at a fixed rate, on a connection and of an upload of their own."""
+    """Of HEAD requests that come at a fixed rate, on connections and of uploads of their own."""
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,10 @@ WORKLOADS: Sequence[Workload] = (
 )
 
 PROBE = Workload(
-    "probe", "HEAD, 500 times a second", Mode.PACED, _L, 1, 4 * KIB, 500, float("inf"), 0
+    "probe", "HEAD, 200 times a second", Mode.PACED, _L, 20, 4 * KIB, 10, float("inf"), 0
 )
-"""Of this one the chunk is the rate. It goes on until it is ended."""
+"""Of this one the chunk is the rate on each connection: so low that an answer may take 100 ms before
+it delays the next request. It goes on until it is ended."""
 
 
 def chosen(names: Collection[str], scale: float) -> list[Workload]:
