@@ -12,16 +12,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import Mount
-
-from tusjumbo import TusJumbo
-
 _PLACE = "TUSJUMBO_BENCHMARK_PLACE"
 """Variable that tells granian's worker what to serve."""
 
 
-def app(durability: str, directory: str) -> Starlette:
+def app(durability: str, directory: str) -> Any:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from tusjumbo import TusJumbo
+
     uploads = TusJumbo(upload_dir=directory, durability=durability)
     return Starlette(routes=[Mount("/files", uploads)], lifespan=uploads.lifespan)
 
@@ -38,7 +38,7 @@ def _hypercorn(durability: str, port: int, directory: str) -> None:
 
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
-    asyncio.run(serve(app(durability, directory), config))  # type: ignore[arg-type]
+    asyncio.run(serve(app(durability, directory), config))
 
 
 def _granian(durability: str, port: int, directory: str) -> None:

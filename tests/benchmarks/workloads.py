@@ -176,7 +176,7 @@ WORKLOADS: Sequence[Workload] = (
     ),
     Workload(
         "W8a",
-        "HEAD during 8 uploads of 512 MiB, one PATCH each",
+        "HEAD during 8 uploads at once, one PATCH each",
         Mode.STREAM,
         _L,
         8,
@@ -202,8 +202,8 @@ WORKLOADS: Sequence[Workload] = (
 PROBE = Workload(
     "probe", "HEAD, 200 times a second", Mode.PACED, _L, 20, 4 * KIB, 10, float("inf"), 0
 )
-"""Of this one the chunk is the rate on each connection: so low that an answer may take 100 ms before
-it delays the next request. It goes on until it is ended."""
+"""Of this one the chunk is the rate on each connection: so low that an answer may take 100 ms and
+does not delay the next request. It goes on until it is ended."""
 
 
 def chosen(names: Collection[str], scale: float) -> list[Workload]:
