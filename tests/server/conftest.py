@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.server.apps import Bodies, read_bodies
 from tests.server.serving import Certificate
+
+
+@pytest.fixture(autouse=True, params=Bodies, ids=lambda way: way.name.lower())
+def way(request: pytest.FixtureRequest) -> Iterator[Bodies]:
+    """Whichever way a body takes, all the rest is the same."""
+    read_bodies(request.param)
+    yield request.param
+    read_bodies(Bodies.PARSED)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

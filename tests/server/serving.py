@@ -8,14 +8,14 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.harness.wire import Endpoint, poll
-from tests.server.apps import PATIENCE, App
+from tests.server.apps import PATIENCE, App, way_of_bodies
 from tusjumbo.server.limits import Limits, UploadConfig
 from tusjumbo.server.protocol import UploadProtocol
 from tusjumbo.server.stopping import UploadServer
@@ -69,7 +69,7 @@ def served(
 ) -> Iterator[Served]:
     config = UploadConfig(
         app,
-        limits=limits or Limits(),
+        limits=replace(limits or Limits(), direct_from=way_of_bodies().value),
         http=http,
         loop=loop,
         log_config=None,

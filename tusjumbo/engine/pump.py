@@ -54,7 +54,7 @@ ARRIVED = 1024 * 1024
 """At most so many bytes are still taken from a client whose request has been asked to leave."""
 
 
-DRAWN = 4 * 1024 * 1024
+DRAWN = 8 * 1024 * 1024
 """At most so many bytes are drawn in one hop: then it is somebody else's turn."""
 
 

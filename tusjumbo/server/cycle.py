@@ -25,8 +25,8 @@ may use:
   server's own `receive` (`receive.__self__ is body()`): others would pass by whoever wrapped it.
   `await wait()`: True when bytes wait, False when no more will come; `is_whole` then says if that
   was the end of the body. `readinto(buffer)` moves what waits and returns how much; `take()`
-  returns some of it. `direct` does the same as `readinto` in any thread, one at a time and until
-  the next `wait`; it is None where that cannot be done.
+  returns some of it. `direct` does the same as `readinto` for another thread, one at a time and
+  until the next `wait`; it may take a millisecond, and is None where it cannot be done.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ class UploadCycle(stock.RequestResponseCycle):
     held: int
     reading: DirectBody | None
     """The rest of the body, while the transport does not receive it."""
+    is_cut: bool
+    """Whether it ended there before its end."""
     trailers: list[tuple[bytes, bytes]]
     """Fields after the body. Never among the headers: they come too late to decide anything."""
     end_told: bool
@@ -173,8 +175,7 @@ class UploadCycle(stock.RequestResponseCycle):
         self._read_again()
         self._tell_to_continue()
         while not self._has_news():
-            self.message_event.clear()
-            await self.message_event.wait()
+            await self._something()
         if self.response_complete or not (self.pieces or self._is_end_news):
             return {"type": "http.disconnect"}
         body = b"".join(self.pieces)  # no copy if there is only one
@@ -214,7 +215,7 @@ class UploadCycle(stock.RequestResponseCycle):
     async def wait(self) -> bool:
         self._tell_to_continue()
         while not (self.pieces or self.is_whole or self._is_over):
-            if self.reading is None and (left := self.left):
+            if self.reading is None and not self.is_cut and (left := self.left):
                 self.reading = self.connection.read_directly(left)
             if self.reading is not None:
                 await self.reading.wait()
@@ -222,21 +223,27 @@ class UploadCycle(stock.RequestResponseCycle):
                     return True
                 self._read_again()
                 continue
-            self.connection.read_on()
-            self.message_event.clear()
-            await self.message_event.wait()
+            await self._something()
         return bool(self.pieces) and not self.response_complete
+
+    async def _something(self) -> None:
+        """Wait for whatever the transport has to tell."""
+        self.connection.read_on()
+        self.message_event.clear()
+        await self.message_event.wait()
 
     def _read_again(self) -> None:
         """Have the transport receive the rest of the body, if there is any."""
         if self.reading is not None:
             self.received = self.arrived
             reading, self.reading = self.reading, None
+            # The transport has to see that for itself, and ends the connection in its own way.
+            self.is_cut = reading.is_cut
             self.connection.read_again(reading)
 
     @property
     def direct(self) -> Callable[[memoryview], int] | None:
-        return None if self.reading is None or self.pieces else self.reading.readinto
+        return None if self.reading is None or self.pieces else self.reading.draw
 
     def readinto(self, buffer: memoryview) -> int:
         if self.reading is not None and not self.pieces:
@@ -298,6 +305,7 @@ def adopt(
     ours.received = ours.held = 0
     ours.pieces = deque()
     ours.reading = None
+    ours.is_cut = False
     ours.trailers = []
     ours.end_told = ours.input_ended = False
     ours.transport = Outlet(connection)

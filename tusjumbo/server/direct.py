@@ -13,15 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import threading
+
+BRISK = 128 << 10
+"""Bytes that have come without a pause, from which on a client counts as fast."""
+MOMENT = 1
+"""Milliseconds in which more is to come from a fast one."""
 
 
 class DirectBody:
     __slots__ = (
+        "_brisk",
         "_closing",
+        "_has_more",
         "_loop",
         "_mutex",
+        "_news",
         "_ready",
         "_socket",
         "is_cut",
@@ -35,9 +44,16 @@ class DirectBody:
         """
         self._loop = loop
         self._socket = socket.socket(fileno=os.dup(file))
+        self._socket.setblocking(False)  # which it is; but Python does not know
         self._mutex = threading.Lock()
         self._closing = False
         self._ready: asyncio.Future[None] | None = None
+        self._news = select.poll()
+        self._news.register(self._socket, select.POLLIN)
+        self._brisk = 0
+        """Bytes that were drawn since the client was last waited for."""
+        self._has_more = False
+        """Whether there was no room for all that there was, most likely."""
         self.left = left
         """Bytes of the body that have not been read."""
         self.is_cut = False
@@ -53,11 +69,13 @@ class DirectBody:
         return not self.left or self.is_cut or self._closing
 
     async def wait(self) -> None:
-        """Return when there is something to read, also if it should be that nothing more comes, or
-        when this is closed. A cancelled call has taken nothing.
+        """Return when there is something to read, or a good chance; also if it should be that
+        nothing more comes, or when this is closed. A cancelled call has taken nothing.
         """
-        if self.is_over:
+        has_more, self._has_more = self._has_more, False
+        if has_more or self.is_over:
             return
+        self._brisk = 0
         file = self._socket.fileno()
         self._ready = ready = self._loop.create_future()
         self._loop.add_reader(file, self._wake)
@@ -73,16 +91,30 @@ class DirectBody:
             self._ready.set_result(None)
 
     def readinto(self, buffer: memoryview) -> int:
-        """Move bytes that wait into `buffer` and return how many. Never blocks. In any thread."""
+        """Move bytes that wait into `buffer` and return how many. Never blocks."""
         with self._mutex:
-            count = 0 if self.is_over or not buffer else self._read(buffer[: self.left])
+            count = 0 if self.is_over or not buffer else self._receive(buffer[: self.left])
         if self._closing:
             self._close()
         return count
 
-    def _read(self, buffer: memoryview) -> int:
+    def draw(self, buffer: memoryview) -> int:
+        """The same for a thread, which waits a moment for a client that is sending fast.
+
+        To go to sleep and be woken for every few packets would cost more than receiving them.
+        """
+        count = self.readinto(buffer)
+        if not count and self._brisk >= BRISK and not self.is_over:
+            with self._mutex:
+                self._news.poll(MOMENT)
+            count = self.readinto(buffer)
+        self._brisk += count
+        self._has_more = count == len(buffer)
+        return count
+
+    def _receive(self, buffer: memoryview) -> int:
         try:
-            count = self._socket.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+            count = self._socket.recv_into(buffer)
         except BlockingIOError:
             return 0
         except OSError:

@@ -15,7 +15,6 @@ from uvicorn.server import ServerState
 
 from tusjumbo.notice import Notice
 
-
 DIRECT_FROM = 64 << 10
 
 

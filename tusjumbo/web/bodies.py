@@ -258,4 +258,10 @@ class Body:
 
     @property
     def direct(self) -> Reading | None:
-        return self.readinto if self._reader.direct is not None else None
+        return None if self._reader.direct is None else self._draw
+
+    def _draw(self, buffer: memoryview) -> int:
+        read = self._reader.direct
+        count = 0 if read is None else read(buffer)
+        self.taken += count
+        return count
