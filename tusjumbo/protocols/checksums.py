@@ -63,8 +63,10 @@ def _promises(fields: Fields) -> bool:
 
     RFC 9110 6.6.2: a list of field names.
     """
-    names = (fields.joined("trailer") or "").split(",")
-    return any(name.strip(OWS).lower() == _FIELD for name in names)
+    names = fields.joined("trailer")
+    if names is None:
+        return False
+    return any(name.strip(OWS).lower() == _FIELD for name in names.split(","))
 
 
 def _known(digest: Digest, offer: Offer) -> Digest:

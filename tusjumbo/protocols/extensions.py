@@ -66,6 +66,9 @@ EXTENSIONS = (
     Extension(name="concatenation-unfinished", offered=lambda offer: offer.concatenation),
 )
 
+_OF_ACTIONS = tuple(row for row in EXTENSIONS if row.action is not None)
+_OF_FIELDS = tuple((row.field, row) for row in EXTENSIONS if row.field is not None)
+
 
 def advertised(offer: Offer) -> tuple[str, ...]:
     """The members of Tus-Extension."""
@@ -76,7 +79,10 @@ def admits(offer: Offer, action: Action) -> bool:
     """Whether there is such an action here."""
     if action is Action.FETCH:
         return offer.downloads
-    return all(extension.offered(offer) for extension in EXTENSIONS if extension.action is action)
+    for extension in _OF_ACTIONS:
+        if extension.action is action and not extension.offered(offer):
+            return False
+    return True
 
 
 def check_creation(offer: Offer, fields: Fields) -> None:
@@ -84,7 +90,6 @@ def check_creation(offer: Offer, fields: Fields) -> None:
 
     :raises ExtensionUnsupported: it does
     """
-    for extension in EXTENSIONS:
-        asked = extension.field is not None and extension.field in fields
-        if asked and not extension.offered(offer):
+    for field_name, extension in _OF_FIELDS:
+        if field_name in fields and not extension.offered(offer):
             raise ExtensionUnsupported(extension.name)

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Generic, Literal, TypeVar
 
 from tusjumbo.errors import MalformedRequest
@@ -172,7 +173,13 @@ def _read_date(text: str) -> float | None:
 
 def _write_date(seconds: float) -> str:
     # Fractions are cut off: an upload never expires before the date that was told.
-    return formatdate(int(min(max(seconds, 0), _LAST_SECOND)), usegmt=True)
+    return _date_of(int(min(max(seconds, 0), _LAST_SECOND)))
+
+
+@lru_cache(maxsize=64)
+def _date_of(seconds: int) -> str:
+    """Kept, because uploads of the same second expire in the same second."""
+    return formatdate(seconds, usegmt=True)
 
 
 DATE: Grammar[float] = Grammar(

@@ -42,7 +42,7 @@ class Fields:
         values = self._values.get(name)
         if values is None:
             return None
-        if any(value != values[0] for value in values):
+        if values.count(values[0]) < len(values):
             raise MalformedRequest(name, ", ".join(values), "one value")
         return values[0]
 
