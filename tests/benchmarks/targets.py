@@ -92,6 +92,8 @@ class Target:
         workloads = [row for row in record.report.workloads if row.name == self.workload]
         if not workloads or self.directory not in ("", record.directory):
             return []
+        if len(self.against) > 1 and not {*self.against} <= {*record.report.servers}:
+            return []  # the best of some is not the best of all
         ours = record.report.values(workloads[0], self.of, self.what.figure)
         if not self.against:
             return list(ours.values())
