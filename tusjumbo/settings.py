@@ -235,8 +235,8 @@ class ServerSettings:
     """PEM file with the private key."""
     header_timeout: Duration = Duration("30s")
     """A connection must send a whole request head within this time."""
-    direct_bodies: bool = True
-    """Receive large bodies straight into the buffers that they are written from."""
+    direct_from: Size = Size("64KiB")
+    """Bodies of which so much is to come are read straight into what is written; 0: none."""
     shutdown_timeout: Duration = Duration("10s")
     """Running requests get this long to commit and answer when the server stops."""
     log_format: LogFormat = LogFormat.TEXT

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,17 @@ def free_port() -> int:
             return port
 
 
+def way_of_bodies() -> dict[str, str]:
+    """How a test's servers read bodies: as most are read in production, or all of them directly,
+    or all by the parser. What is tested must not depend on it, so each test has one of these.
+
+    Its name decides, so that it is always the same one; or the variable TEST_DIRECT_FROM.
+    """
+    name = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
+    chosen = ("1B", "0B", "64KiB")[zlib.crc32(name.encode()) % 3]
+    return {"TUSJUMBO_DIRECT_FROM": os.environ.get("TEST_DIRECT_FROM", chosen)}
+
+
 class Server:
     """`tusjumbo serve` on `directory`, or another `command` that says where it listens."""
 
@@ -71,7 +83,7 @@ class Server:
         )
         self._options = options
         clean = {key: text for key, text in os.environ.items() if not key.startswith("TUSJUMBO_")}
-        self._environment = {**clean, **(environment or {})}
+        self._environment = {**clean, **way_of_bodies(), **(environment or {})}
         self._tracebacks = tracebacks
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (logs or directory.parent) / f"{name}.stderr"

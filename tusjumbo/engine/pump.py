@@ -233,7 +233,7 @@ class Pump:
 
     async def _have_drawn(self, read: Reading) -> int:
         if self._failure is not None:
-            return 0  # nobody is there to do it; this task is about to be told
+            await anyio.sleep_forever()  # nobody is there to do it; this task is being cancelled
         before = self._received
         self._drawing, self._drawn = read, anyio.Event()
         self._filled.set()

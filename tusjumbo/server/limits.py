@@ -15,8 +15,6 @@ from uvicorn.server import ServerState
 
 from tusjumbo.notice import Notice
 
-DIRECT_FROM = 64 << 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -39,7 +37,7 @@ class Limits:
     """The rest of a refused body is thrown away and the connection kept, if it is this small."""
     head_size: int = 64 << 10
     """Of a request head, and of its trailers."""
-    direct_from: int | None = DIRECT_FROM
+    direct_from: int | None = 64 << 10
     """A body of which at least so much is still to come may be read by the app itself, straight
     from the socket. None: every byte takes the parser's way."""
     high_water: int = 64 << 10

@@ -17,7 +17,7 @@ from uvicorn._types import ASGIApplication
 
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.server.choice import http_class
-from tusjumbo.server.limits import DIRECT_FROM, Limits, UploadConfig
+from tusjumbo.server.limits import Limits, UploadConfig
 from tusjumbo.server.listening import listening
 from tusjumbo.server.stopping import UploadServer
 from tusjumbo.server.workers import Workers
@@ -78,7 +78,7 @@ def configuration(
             # The app's own timeout comes first: it can answer.
             body_timeout=upload.body_timeout * 2,
             shutdown_timeout=server.shutdown_timeout,
-            direct_from=DIRECT_FROM if server.direct_bodies else None,
+            direct_from=server.direct_from or None,
         ),
         workers=server.workers,
         log_config=log_config,
