@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "digests directories errors hop notice settings"
+LEAVES = "digests directories errands errors hop notice settings threads"
 LOWER = f"{LEAVES} ports sessions"
 HOUSE = f"{LOWER} catalogs composition engine lockers protocols stores"
 
@@ -28,8 +28,10 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "directories": ("errors settings", ""),
     "errors": ("", ""),
     "notice": ("", ""),
-    "hop": ("", "anyio"),
+    "errands": ("hop", "anyio"),
+    "hop": ("threads", "anyio"),
     "settings": ("errors", ""),
+    "threads": ("", ""),
     "sessions": ("errors", ""),
     "protocols": ("errors sessions", "http_sf"),
     "ports": ("digests errors notice sessions", ""),

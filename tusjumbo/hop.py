@@ -2,11 +2,15 @@
 
 Each kind of blocking work (disk, catalog) has a Hop of its own with its own number of tokens, so
 that slow disks cannot take the threads that answer HEAD, and neither can take those of the
-application that we are mounted in. Limiters belong to an event loop; a Hop may be shared by many.
+application that we are mounted in. Tokens belong to an event loop; a Hop may be shared by many.
 
-A cancelled caller waits for its thread: work that has begun is never left behind unseen. anyio sees
-to that for its own cancel scopes, but `asyncio.Task.cancel` (uvicorn's last resort at shutdown,
-`asyncio.timeout`, `asyncio.wait_for`) goes through every shield, so here it is waited for by hand.
+A cancelled caller waits for its thread: work that has begun is never left behind unseen, and work
+that has not never begins. If it was a cancel scope of anyio's, the caller has what the work came to
+and is cancelled at its next checkpoint; `asyncio.Task.cancel` (uvicorn's last resort at shutdown,
+`asyncio.timeout`, `asyncio.wait_for`) goes through every shield, so it is held up by hand.
+
+The way there and back is our own in asyncio (`tusjumbo.threads`), and anyio's elsewhere and for
+threads that ask their loop for something (`Stay`).
 
 A thread costs more to get to than most of the work that is done there. So several steps may go
 together as an errand: in its thread, hops are plain calls.
@@ -15,29 +19,76 @@ together as an errand: in its thread, hops are plain calls.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
+
+from tusjumbo.threads import Call, Desks
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Hop:
+    """Threads for one kind of work. It may be shared by event loops, and is safe to fork.
+
+    Work sees none of its caller's context variables, and nothing of `anyio.from_thread`.
+    """
+
     def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
-        self._limiter: RunVar[anyio.CapacityLimiter] = RunVar(f"tusjumbo hop {id(self):x}")
+        """`tokens`: how many threads may be at work at once, for each event loop."""
+        self._desks = Desks(tokens)
+        self._elsewhere = Stay(tokens)
 
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a thread and return what it returns, or raise what it raises."""
-        if _here.is_errand:
-            return work(*args, **kwargs)
+        loop = _running_loop()
+        if loop is None:
+            if here.is_errand:
+                return work(*args, **kwargs)
+            return await self._elsewhere(work, *args, **kwargs)
+        await asyncio.sleep(0)  # a checkpoint: who is cancelled by now does not begin
+        call = Call(loop, partial(work, *args, **kwargs))
+        self._desks.of(loop).put(call)
+        try:
+            await call.future
+        except BaseException as cancellation:
+            if call.withdraw() or not isinstance(cancellation, asyncio.CancelledError):
+                raise
+            is_by_scope = anyio.current_effective_deadline() == -math.inf
+            is_by_task = await _end_of(call)
+            if not is_by_scope:
+                raise
+            if is_by_task:
+                raise asyncio.CancelledError from cancellation
+        return call.result()
+
+    async def errand(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
+        """Carry out `steps` in one thread, and with one token. They may wait for hops only.
+
+        What its thread has begun is carried out to its end, even if the caller is cancelled.
+        """
+        return await self(_carried_out, steps)
+
+
+class Stay:
+    """Threads for work that asks its loop for something meanwhile, by `anyio.from_thread`.
+
+    Called like a Hop.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self._tokens = tokens
+        self._limiter: RunVar[anyio.CapacityLimiter] = RunVar(f"tusjumbo stay {id(self):x}")
+
+    async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             limiter = self._limiter.get()
         except LookupError:
@@ -50,24 +101,17 @@ class Hop:
             await running.is_over()
             raise
 
-    async def errand(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
-        """Carry out `steps` in one thread, and with one token. They may wait for hops only.
-
-        What its thread has begun is carried out to its end, even if the caller is cancelled.
-        """
-        return await self(_carried_out, steps)
-
 
 class _Here(threading.local):
     is_errand = False
-    """Whether this thread carries out an errand."""
+    """Whether this thread carries out an errand: hops are plain calls then."""
 
 
-_here = _Here()
+here = _Here()
 
 
 def _carried_out(steps: Callable[[], Coroutine[object, None, T]]) -> T:
-    before, _here.is_errand = _here.is_errand, True
+    before, here.is_errand = here.is_errand, True
     errand = steps()
     try:
         errand.send(None)
@@ -75,7 +119,7 @@ def _carried_out(steps: Callable[[], Coroutine[object, None, T]]) -> T:
         result: T = end.value
         return result
     finally:
-        _here.is_errand = before
+        here.is_errand = before
         errand.close()
     raise RuntimeError("an errand waits for nothing but hops")
 
@@ -93,12 +137,30 @@ def aside(work: Callable[[], object], name: str) -> None:
 
 
 def _is_in_a_loop() -> bool:
+    trio = sys.modules.get("trio")
+    in_trio = trio is not None and bool(trio.lowlevel.in_trio_run())
+    return in_trio or _running_loop() is not None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """asyncio's, if it is that."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        trio = sys.modules.get("trio")
-        return trio is not None and bool(trio.lowlevel.in_trio_run())
-    return True
+        return None
+
+
+async def _end_of(call: Call[Any]) -> bool:
+    """Wait for it, whoever is cancelled. True if the task has been, and not just a scope."""
+    is_cancelled = False
+    with anyio.CancelScope(shield=True):
+        while not call.is_over:
+            call.future = call.loop.create_future()
+            try:
+                await call.future
+            except asyncio.CancelledError:
+                is_cancelled = True
+    return is_cancelled
 
 
 class _Running(Generic[T]):

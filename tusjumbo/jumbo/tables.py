@@ -35,7 +35,7 @@ from tusjumbo.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from tusjumbo.hop import Hop
+from tusjumbo.hop import Stay
 from tusjumbo.processing import dialects, pieces, tables
 from tusjumbo.processing.tables import BadRow, Layout, Row
 from tusjumbo.sessions import ids
@@ -54,7 +54,7 @@ CHUNK_SIZE = 1000
 
 _NO_PATH = "What could be an upload's id is one: give such a file as a Path."
 
-_threads = Hop(256)
+_threads = Stay(256)
 """For as many tables at once in one loop; one more waits for a thread."""
 
 
