@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-python=${PYTHON:-.venv/bin/python} runs=${RUNS:-3} scale=${SCALE:-0.3}
+python=${PYTHON:-.venv/bin/python} runs=${RUNS:-3} scale=${SCALE:-0.25}
 results=tests/benchmarks/results disk=.cache/benchmarks/tusd memory=/dev/shm/tusjumbo-bench-tusd
 mkdir -p "$results"
 
@@ -27,6 +27,6 @@ if [ -n "${TUSD:-}" ]; then tusd 18431 "$memory"; sleep 1; fi
 
 "$python" -m tests.benchmarks --dir disk --runs "$runs" --scale "$scale" \
   --only W2,W3,W4b,W6,W7b,W8 --start tusjumbo --start tusjumbo-os-2 --start tussi \
-  --start raw-sink --baseline tusjumbo-os --json "$results/disk.json"
+  --baseline tusjumbo-os --json "$results/disk.json"
 
 "$python" -m tests.benchmarks.results README.md

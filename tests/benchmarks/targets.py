@@ -2,8 +2,8 @@
 
 A target compares one figure of ours with somebody else's within each run, and the median of those
 ratios counts; against several peers it is the best of them in each run. A target whose figures the
-run does not have is not measured, never met. What is missing from the table is no ratio of this
-suite: that assembling takes the same time whatever the size (`tests/engine/test_placing.py`).
+run does not have is not measured, never met. One row of the table is no ratio of a run: how long
+assembling takes is measured by `assembling.py`.
 """
 
 from __future__ import annotations
@@ -162,4 +162,7 @@ TARGETS: Sequence[Target] = (
 def report(record: Record) -> str:
     """What the run says of every target, a line each."""
     lines = "\n".join(f"- {target.line(record)}" for target in TARGETS)
-    return f"Targets, medians of the ratios within runs ({record.command}):\n\n{lines}\n"
+    return (
+        f"Targets, medians of the ratios within runs ({record.command}):\n\n{lines}\n"
+        "- assembling whatever the size: see python -m tests.benchmarks.assembling\n"
+    )

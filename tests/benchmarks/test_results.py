@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.benchmarks import assembling
 from tests.benchmarks.chart import chart
 from tests.benchmarks.checksums import HASH
 from tests.benchmarks.figures import Lacking, Latency, Load, Measured, Measurement
@@ -17,7 +18,7 @@ from tests.benchmarks.report import Report
 from tests.benchmarks.results import BEGIN, CHART, END, inserted, recorded
 from tests.benchmarks.servers import LIMIT, NAMES, SINK
 from tests.benchmarks.targets import OURS, PYTHON_PEERS, TARGETS, TUSD, Verdict, report
-from tests.benchmarks.workloads import GIB, MIB, WORKLOADS
+from tests.benchmarks.workloads import GIB, KIB, MIB, WORKLOADS
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -126,6 +127,19 @@ def test_a_target_for_disks_does_not_count_in_memory() -> None:
     rates = {"tusjumbo-commit": [3.0], "tussi": [2.0]}
     assert target.values(a_record(rates)) == []
     assert target.values(a_record(rates, directory="disk")) == [1.5]
+
+
+def test_assembling_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(assembling, "TIMES", 1)
+    assembling.main(str(tmp_path), [96 * KIB])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.rsplit(maxsplit=1)[0] for row in rows] == [
+        *("the last chunk of 5 MiB", "joining 8 parts", "a plain copy")
+    ]
+    assert all(float(row.split()[-1]) > 0 for row in rows)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- chart and document ---------------------------------------------------------------------------
