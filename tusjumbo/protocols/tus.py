@@ -249,7 +249,8 @@ def _append(head: RequestHead, upload_id: str, offer: Offer) -> Append:
 
 
 def _is_bytes(fields: Fields) -> bool:
-    return MEDIA_TYPE.read(fields.joined("content-type") or "") == BYTES
+    text = fields.joined("content-type") or ""
+    return text == BYTES or MEDIA_TYPE.read(text) == BYTES
 
 
 # --- what is answered ----------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from tusjumbo.errors import ConfigurationError
@@ -49,8 +50,7 @@ _ESCAPED = re.compile(r"\\(.)")
 # --- what frameworks tell ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a request's path is divided: `mount + below`, both percent-decoded."""
 
     mount: str
@@ -68,15 +68,19 @@ def place(scope: Scope) -> Place:
     root: str = scope.get("root_path", "").rstrip("/")
     if not root:
         return Place(_cut_off(path, scope.get("raw_path") or b""), path)
-    for match in re.finditer("/", root):
-        end = root[match.start() :]
+    at = root.find("/")
+    while at >= 0:
+        end = root[at:]
         if path == end or path.startswith(end + "/"):
             return Place(root, path[len(end) :])
+        at = root.find("/", at + 1)
     return Place(root, path)
 
 
 def _cut_off(path: str, raw: bytes) -> str:
     """What a framework cut from `path` without saying so in root_path (Litestar does)."""
+    if b"%" not in raw and raw == path.encode("utf-8", "surrogatepass"):
+        return ""
     whole = unquote_to_bytes(raw.partition(b"?")[0]).decode("utf-8", "replace").rstrip("/")
     end = path.rstrip("/")
     return whole[: len(whole) - len(end)] if whole.endswith(end) else ""
@@ -103,6 +107,12 @@ class Seen:
     scheme: str = ""
     host: str = ""
     prefix: str = ""
+
+
+@lru_cache(maxsize=1024)
+def _itself(peer: str) -> Seen:
+    """What is known of a client that nobody speaks for."""
+    return Seen(client=str(_address(peer) or peer))
 
 
 class Links:
@@ -144,7 +154,7 @@ class Links:
         peer = scope.get("client")
         name = peer[0] if peer else ""
         if not self._trusted or not (name == "" or _is_in(name, self._trusted)):
-            return Seen(client=str(_address(name) or name))
+            return _itself(name)
         standard = _forwarded(fields)
         if standard is None:
             return Seen()

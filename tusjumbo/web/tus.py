@@ -60,6 +60,8 @@ TUS = Protocol(
 PROTOCOLS = (TUS,)
 """The first one that claims a request answers it; the last one claims every request."""
 
+_OF_JUMBO = Stored | Verified
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TusExchange(Exchange):
@@ -82,7 +84,9 @@ class TusExchange(Exchange):
             size,
             lambda: self.links.endpoint(scope, fields),
         )
-        protocol = next(p for p in self.protocols if p.claims(head))
+        for protocol in self.protocols:
+            if protocol.claims(head):
+                break
         request.refuse = lambda error: protocol.refuse(error, None)
         intent = protocol.recognise(head, offer)
         request.refuse = lambda error: protocol.refuse(error, intent)
@@ -98,7 +102,7 @@ class TusExchange(Exchange):
         outcome = await self.uploads.execute(command, request.body)
         if isinstance(outcome, Fetched):
             return await download(outcome, fields)
-        if isinstance(outcome, Stored | Verified):
+        if isinstance(outcome, _OF_JUMBO):
             raise TypeError(f"a command of tus became {outcome!r}")
         if isinstance(outcome, Created):
             request.upload_id = outcome.session.id
