@@ -53,6 +53,16 @@ def test_sums_and_ends(history: Spans) -> None:
     assert ranges.prefix == (mask + b"\0").find(0)
 
 
+@given(histories, points)
+@example([(0, 4), (5, 9)], 9)
+@example([(0, 9)], 4)
+@example([], 0)
+def test_bytes_fill_a_length_that_is_known(history: Spans, length: int) -> None:
+    ranges, mask = built(history)
+    assert ranges.fill(length) == all(mask[:length])
+    assert not ranges.fill(None)
+
+
 @given(histories, spans)
 @example([(1, 2)], (0, 1))
 @example([(1, 2)], (2, 3))

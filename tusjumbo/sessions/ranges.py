@@ -48,6 +48,10 @@ class RangeSet:
         """Whether every byte of `[start, stop)` is in."""
         return next(self.missing(start, stop), None) is None
 
+    def fill(self, length: int | None) -> bool:
+        """Whether every byte of an upload of that length is in; None: nobody knows its length."""
+        return length is not None and self.prefix >= length
+
     def overlaps(self, start: int, stop: int) -> bool:
         """Whether any byte of `[start, stop)` is in."""
         if start >= stop:

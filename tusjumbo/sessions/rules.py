@@ -205,17 +205,16 @@ def committed(session: UploadSession, part: Part, now: float, limits: Limits) ->
     ):
         raise StaleCommit(session.id)
     ranges = session.ranges.add(part.start, part.stop)
-    after = replace(
+    is_sealed = ranges.fill(length) and seals(session, part.finish)
+    return replace(
         session,
+        phase=Phase.SEALED if is_sealed else Phase.OPEN,
         length=length,
         ranges=ranges,
         updated_at=now,
         expires_at=limits.expiry(now),
         rate=_rate(session, ranges.total - session.ranges.total, now - session.updated_at),
     )
-    if after.is_full and seals(after, part.finish):
-        return replace(after, phase=Phase.SEALED)
-    return after
 
 
 RECENT = 10.0

@@ -119,7 +119,7 @@ class UploadSession:
     @property
     def is_full(self) -> bool:
         """Whether the length is known and every byte is committed."""
-        return self.length is not None and self.ranges.covers(0, self.length)
+        return self.ranges.fill(self.length)
 
     @property
     def is_pending(self) -> bool:
