@@ -15,16 +15,20 @@ from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.pump import Pace
 from tusjumbo.engine.sweep import Sweep
 from tusjumbo.engine.uploads import Uploads
+from tusjumbo.errands import Convoy, Errands
 from tusjumbo.lockers.files import FileLocker
 from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Observer, Store
 from tusjumbo.processing.inspection import ContentInspection
 from tusjumbo.processing.media import MediaPolicy
 from tusjumbo.sessions.rules import Limits
-from tusjumbo.settings import UploadSettings
+from tusjumbo.settings import Durability, UploadSettings
 from tusjumbo.stores.local import LocalStore
 
 CATALOG = "catalog.sqlite3"
 """The catalog's file in the upload directory; where it is not, nothing was ever uploaded."""
+
+_THREADS = 16
+"""In which requests wait side by side for the disk, where they do: its syncs are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ def compose(
     root = settings.upload_dir
     catalog = SqliteCatalog(root / CATALOG, settings.durability)
     store = LocalStore(root, settings.durability)
-    locker = FileLocker(root / "locks")
+    errands = Convoy() if settings.durability is Durability.OS else Errands(_THREADS)
+    locker = FileLocker(root / "locks", errands)
     told = Observers(observers)
     limits = Limits(
         max_size=settings.max_size or None,
@@ -70,6 +75,7 @@ def compose(
         inspection=_inspection(settings),
         clock=clock,
         observers=told,
+        errands=errands,
     )
     sweep = Sweep(uploads.means, uploads.finish, uploads.concatenation)
     return House(settings, catalog, store, locker, uploads, sweep)

@@ -12,8 +12,7 @@ and is cancelled at its next checkpoint; `asyncio.Task.cancel` (uvicorn's last r
 The way there and back is our own in asyncio (`tusjumbo.threads`), and anyio's elsewhere and for
 threads that ask their loop for something (`Stay`).
 
-A thread costs more to get to than most of the work that is done there. So several steps may go
-together as an errand: in its thread, hops are plain calls.
+Several steps may go to a thread together (`tusjumbo.errands`): there, hops are plain calls.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import asyncio
 import math
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -49,10 +48,10 @@ class Hop:
 
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a thread and return what it returns, or raise what it raises."""
+        if here.is_errand:
+            return work(*args, **kwargs)
         loop = _running_loop()
         if loop is None:
-            if here.is_errand:
-                return work(*args, **kwargs)
             return await self._elsewhere(work, *args, **kwargs)
         await asyncio.sleep(0)  # a checkpoint: who is cancelled by now does not begin
         call = Call(loop, partial(work, *args, **kwargs))
@@ -69,13 +68,6 @@ class Hop:
             if is_by_task:
                 raise asyncio.CancelledError from cancellation
         return call.result()
-
-    async def errand(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
-        """Carry out `steps` in one thread, and with one token. They may wait for hops only.
-
-        What its thread has begun is carried out to its end, even if the caller is cancelled.
-        """
-        return await self(_carried_out, steps)
 
 
 class Stay:
@@ -108,20 +100,6 @@ class _Here(threading.local):
 
 
 here = _Here()
-
-
-def _carried_out(steps: Callable[[], Coroutine[object, None, T]]) -> T:
-    before, here.is_errand = here.is_errand, True
-    errand = steps()
-    try:
-        errand.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        here.is_errand = before
-        errand.close()
-    raise RuntimeError("an errand waits for nothing but hops")
 
 
 def aside(work: Callable[[], object], name: str) -> None:

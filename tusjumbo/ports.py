@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
@@ -229,7 +229,7 @@ class Lease:
 
     upload_id: str
     asked: Notice
-    leave: Callable[[], Coroutine[object, None, None]] = _stay
+    leave: Callable[[], Coroutine[object, Any, None]] = _stay
     """Give the right up before the context ends, which then needs no hop for that."""
 
 
@@ -260,7 +260,7 @@ class Locker(Protocol):
         self,
         upload_id: str,
         patience: float,
-        look: Callable[[Lease], Coroutine[object, None, T]],
+        look: Callable[[Lease], Coroutine[object, Any, T]],
         *,
         lane: int | None = None,
     ) -> AbstractAsyncContextManager[tuple[Lease, T]]:
@@ -268,7 +268,7 @@ class Locker(Protocol):
         ...
 
     async def glance(
-        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+        self, upload_id: str, look: Callable[[], Coroutine[object, Any, T]]
     ) -> T | None:
         """What `look` returns, if nobody has any of the upload or waits for it; None otherwise.
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import anyio
 
 from tests.benchmarks.locks import report, times
+from tusjumbo.catalogs.commits import Change
 from tusjumbo.catalogs.sqlite import SqliteCatalog, _create, _update
 from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
 from tusjumbo.settings import Durability
@@ -104,10 +105,10 @@ async def _done(work: Callable[[], Awaitable[object]]) -> None:
 
 async def measure(directory: Path, sessions: int, durability: Durability) -> None:
     catalog = SqliteCatalog(directory / durability.value, durability)
-    catalog._writer.carry_out(partial(fill, sessions))
+    catalog._writer.carry_out([Change(partial(fill, sessions))])
     await questions(catalog, "all open")
     await changes(catalog, sessions)
-    catalog._writer.carry_out(partial(end_all, sessions))
+    catalog._writer.carry_out([Change(partial(end_all, sessions))])
     await questions(catalog, "all done")
     await catalog.aclose()
 

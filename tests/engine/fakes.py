@@ -14,7 +14,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -272,7 +272,7 @@ class OneHolder:
         self,
         upload_id: str,
         patience: float,
-        look: Callable[[Lease], Coroutine[object, None, T]],
+        look: Callable[[Lease], Coroutine[object, Any, T]],
         *,
         lane: int | None = None,
     ) -> AsyncIterator[tuple[Lease, T]]:
@@ -280,7 +280,7 @@ class OneHolder:
             yield lease, await look(lease)
 
     async def glance(
-        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+        self, upload_id: str, look: Callable[[], Coroutine[object, Any, T]]
     ) -> T | None:
         return None if self._in_the_way(upload_id, None) else await look()
 

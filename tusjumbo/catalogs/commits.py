@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,19 +27,14 @@ T = TypeVar("T")
 class Commits(Line):
     def __init__(self, path: Path, durability: Durability) -> None:
         super().__init__(path, durability)
-        self._waiting: deque[_Change[Any]] = deque()
+        self._waiting: deque[Change[Any]] = deque()
 
-    def carry_out(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns, once it is committed; or what it raises.
-
-        :raises SystemFailure: nothing was committed
-        """
-        change = _Change(work)
-        self._waiting.append(change)
+    def carry_out(self, changes: Sequence[Change[Any]]) -> None:
+        """Settle them: each is committed then, or has failed."""
+        self._waiting.extend(changes)
         with self.lock:
-            if not change.settled:
+            if not all(change.settled for change in changes):
                 self._settle()
-        return change.outcome()
 
     def _settle(self) -> None:
         changes = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -59,7 +54,7 @@ class Commits(Line):
         self._waiting.clear()
 
 
-class _Change(Generic[T]):
+class Change(Generic[T]):
     """What somebody wants recorded, and what came of it."""
 
     __slots__ = ("_error", "_failure", "_result", "_work", "settled")
@@ -91,6 +86,10 @@ class _Change(Generic[T]):
         self._failure = failure
 
     def outcome(self) -> T:
+        """What `work` returned, and is committed; or what it raised.
+
+        :raises SystemFailure: nothing was committed
+        """
         if self._failure is not None:
             raise meaning(self._failure) from self._failure
         if self._error is not None:

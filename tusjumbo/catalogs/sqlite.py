@@ -16,17 +16,20 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tusjumbo.catalogs import rows
-from tusjumbo.catalogs.commits import Commits
+from tusjumbo.catalogs.commits import Change, Commits
 from tusjumbo.catalogs.database import Line, meaning
 from tusjumbo.catalogs.rows import Row
+from tusjumbo.errands import meet
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.hop import Hop
 from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
 from tusjumbo.sessions.statistics import Statistics
 from tusjumbo.settings import Durability
+
+T = TypeVar("T")
 
 _READERS = 2
 _WRITERS = 16
@@ -78,7 +81,7 @@ class SqliteCatalog:
         self._writing = Hop(_WRITERS)
 
     async def create(self, session: UploadSession) -> None:
-        await self._writing(self._writer.carry_out, partial(_create, session))
+        await self._change(partial(_create, session))
 
     async def load(self, upload_id: str) -> UploadSession:
         found = await self._reading(self._read, _LOAD, upload_id)
@@ -93,8 +96,7 @@ class SqliteCatalog:
         *,
         digests: Sequence[ChunkDigest] = (),
     ) -> UploadSession:
-        work = partial(_update, upload_id, change, digests)
-        return await self._writing(self._writer.carry_out, work)
+        return await self._change(partial(_update, upload_id, change, digests))
 
     async def digests(
         self, upload_id: str, start: int = 0, stop: int | None = None
@@ -120,7 +122,7 @@ class SqliteCatalog:
         )
 
     async def delete(self, upload_id: str) -> bool:
-        return await self._writing(self._writer.carry_out, partial(_delete, upload_id))
+        return await self._change(partial(_delete, upload_id))
 
     async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
         found = await self._reading(self._read, _GATHER, json.dumps(list(upload_ids)))
@@ -141,6 +143,11 @@ class SqliteCatalog:
 
     async def aclose(self) -> None:
         await self._writing(self._close)
+
+    async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        change = Change(work)
+        await meet(self._writer.carry_out, change, self._writing)
+        return change.outcome()
 
     # --- in a thread ---
 

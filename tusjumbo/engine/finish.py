@@ -39,14 +39,26 @@ class Finish:
             return session
         with anyio.CancelScope(shield=True):
             await self._screening.passed(session)
-            receipt = await self._means.store.publish(session)
-            finished = await self._means.catalog.update(
-                session.id, partial(done, receipt=receipt, now=self._means.clock())
-            )
-            try:
-                await self._means.store.settle(finished)
-            except SystemFailure:
-                # The receipt is recorded: the upload is finished, and the sweep tidies up.
-                _log.exception("Something is left over of the finished upload %s.", session.id)
+            finished = await self._means.together(partial(self.carry_out, session))
         self._means.observers.tell(UploadFinished(finished))
+        return finished
+
+    def is_due(self, session: UploadSession) -> bool:
+        """Whether the session may be finished at once, without a look at what is in the file."""
+        return session.phase is Phase.SEALED and self._screening.inspection is None
+
+    async def carry_out(self, session: UploadSession) -> UploadSession:
+        """Finish a sealed session that is accepted. To be carried to its end, and then told of.
+
+        :raises SystemFailure: as above
+        """
+        receipt = await self._means.store.publish(session)
+        finished = await self._means.catalog.update(
+            session.id, partial(done, receipt=receipt, now=self._means.clock())
+        )
+        try:
+            await self._means.store.settle(finished)
+        except SystemFailure:
+            # The receipt is recorded: the upload is finished, and the sweep tidies up.
+            _log.exception("Something is left over of the finished upload %s.", session.id)
         return finished

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tusjumbo.engine.means import Means
 from tusjumbo.errors import UploadNotFound
+from tusjumbo.ports import Lease
 from tusjumbo.sessions import rules
 from tusjumbo.sessions.session import Phase, UploadSession
 
@@ -24,3 +25,10 @@ class Load:
         if session.phase is Phase.ABANDONED or rules.has_expired(session, self._means.clock()):
             raise UploadNotFound(upload_id)
         return session
+
+    async def held(self, lease: Lease) -> UploadSession:
+        """That of a lease; see `Locker.find`.
+
+        :raises UploadNotFound: as above
+        """
+        return await self(lease.upload_id)

@@ -97,14 +97,15 @@ class Placing:
         upload_id, number = command.id, command.number
         if not 0 <= number < MAX_NUMBER:
             raise NoSuchChunk(upload_id, number, None)
-        async with self.means.locker.hold(upload_id, self.means.patience, lane=number) as lease:
-            session = await self.load(upload_id)
+        locker, patience = self.means.locker, self.means.patience
+        find = locker.find(upload_id, patience, self.load.held, lane=number)
+        async with find as (lease, session):
             take = rules.placed(session, command, self.means.limits)
             _log.debug("%s: chunk %d: bytes %d to %d", upload_id, number, take.start, take.ceiling)
             if await self._is_known(session, take, command):
                 _log.debug("%s: chunk %d is here already, and the same", upload_id, number)
                 return session
-            delivery = Delivery(session, take, command.content, source, lease.asked, number)
+            delivery = Delivery(session, take, command.content, source, lease, number)
             try:
                 return await self.receive(delivery)
             except StorageLost:

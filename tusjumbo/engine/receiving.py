@@ -7,7 +7,7 @@ is an exception, unless it was the end; an `Interrupted` one says that what had 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from tusjumbo.engine.inspection import HeadWriter, Screening
 from tusjumbo.engine.means import Means
 from tusjumbo.engine.overlay import Overlay
 from tusjumbo.engine.pump import Arrived, Pace, Pump
+from tusjumbo.engine.small import Peeked, may_be_small
 from tusjumbo.errors import (
     BodyTimeout,
     ChunkSizeWrong,
@@ -28,13 +29,14 @@ from tusjumbo.errors import (
     MediaTypeRefused,
     ServerClosing,
     StaleCommit,
+    SystemFailure,
     TusJumboError,
 )
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Source, Writer
+from tusjumbo.ports import Lease, Source, Writer
 from tusjumbo.sessions import commands, rules
 from tusjumbo.sessions.commands import Content
-from tusjumbo.sessions.events import BytesReceived, Ending
+from tusjumbo.sessions.events import BytesReceived, Ending, UploadCreated, UploadFinished
 from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, UploadSession
 
 CHUNKS_BY = "sha256"
@@ -50,10 +52,20 @@ class Delivery:
     take: rules.Take
     content: Content
     source: Source | None
-    asked: Notice
-    """Given when somebody else wants the upload."""
+    lease: Lease
+    """Of the upload, or of a lane of it."""
     chunk: int | None = None
     """The number of the chunk that it is, if it is one."""
+    is_recorded: bool = True
+    """Whether the catalog knows of the session."""
+
+    @property
+    def stops(self) -> list[tuple[Notice, Ending]]:
+        """What may be said while the body comes, and how it ends then."""
+        stops = [(self.lease.asked, Ending.ASKED)]
+        if self.source is not None and self.source.closing is not None:
+            stops.append((self.source.closing, Ending.CLOSING))
+        return stops
 
 
 @dataclass
@@ -69,6 +81,8 @@ class Receive:
     async def __call__(self, delivery: Delivery) -> UploadSession:
         """Take the body. Returns the session as committed at the end of a whole body.
 
+        One that came small may be finished, and then the lease is over.
+
         :raises Refusal: the body was not what it should be
         :raises MediaTypeRefused: nor what is taken; the upload is over, but for a chunk's, whose
             caller is to end it
@@ -82,7 +96,7 @@ class Receive:
             await body.commit(start, Arrived.WHOLE)
             return body.session
         try:
-            ending = await self._pump(body, source)
+            ending = await self._take(body, source)
         except MediaTypeRefused as refusal:
             if delivery.chunk is None:  # others are in their lanes
                 await self.screening.end(body.session, refusal)
@@ -92,14 +106,47 @@ class Receive:
             await self.finish(body.session)
         if ending is not Ending.END:
             raise self._reason(ending, delivery)
-        return body.session
+        return self._told(body)
 
-    async def _pump(self, body: _Body, source: Source) -> Ending:
+    async def create(
+        self, session: UploadSession, take: rules.Take, content: Content, source: Peeked
+    ) -> UploadSession:
+        """Make a new session together with its whole body, which was seen, and finish it if due.
+
+        Nobody knows of the session before it has its bytes; but then anybody may, so it is locked.
+
+        :raises SystemFailure: :raises DigestMismatch: there may be something left of it
+        """
+
+        async def steps(lease: Lease) -> _Body:
+            body = _Body(self, Delivery(session, take, content, source, lease, is_recorded=False))
+            await body.put(source.seen)
+            return body
+
+        began = anyio.current_time()
+        find = self.means.locker.find(session.id, self.means.patience, steps)
+        async with find as (_, body):
+            seconds = anyio.current_time() - began
+            self.means.observers.tell(UploadCreated(session))
+            self.means.observers.tell(
+                BytesReceived(body.session, take.start, body.stop, seconds, Ending.END)
+            )
+            body.tell_of_parts()
+            return await self.finish(self._told(body))
+
+    def _told(self, body: _Body) -> UploadSession:
+        """The session, of which everybody has heard if it is finished."""
+        if body.finished is None:
+            return body.session
+        self.means.observers.tell(UploadFinished(body.finished))
+        return body.finished
+
+    async def _take(self, body: _Body, source: Source) -> Ending:
         start = body.stop
         began = anyio.current_time()
         ending = Ending.FAILED
         try:
-            ending = await body.pump(source)
+            ending = await body.take(source)
         except StaleCommit:
             ending = Ending.LOST
             raise
@@ -137,6 +184,9 @@ class _Body:
 
     def __init__(self, receive: Receive, delivery: Delivery) -> None:
         self.session = delivery.session
+        """As it was committed."""
+        self.finished: UploadSession | None = None
+        """The session, if that has been finished as well."""
         self.stop = delivery.take.start
         records = None if delivery.chunk is None else CHUNKS_BY
         self.check = Check(self.session.id, delivery.content.digest, records=records)
@@ -146,11 +196,40 @@ class _Body:
         self._head = receive.screening.head(self.session, delivery.take.length)
         self._sync = _nothing_written
 
-    async def pump(self, source: Source) -> Ending:
+    async def take(self, source: Source) -> Ending:
+        content = self._delivery.content
+        if not may_be_small(content) or self._head is not None:
+            return await self._pump(source)
+        peeked = Peeked(source)
+        stops = [notice for notice, _ in self._delivery.stops]
+        ending = await peeked.look(content.announced or 0, self._receive.pace.idle, stops)
+        if ending is Ending.END:
+            with anyio.CancelScope(shield=True):
+                await self._receive.means.together(partial(self.put, peeked.seen))
+            self.tell_of_parts()
+        return await self._pump(peeked) if ending is None else ending
+
+    async def put(self, data: memoryview) -> None:
+        """Store and record the whole body, finish the upload if it is due, and end the lease.
+
+        What cannot be finished is not, and keeps its lease: the caller will try once more.
+        """
+        delivery, start = self._delivery, self.stop
+        async with AsyncExitStack() as stack:
+            writer = await self._writer(stack)
+            if writer is not None:
+                await writer.write(start, data, self.check.hasher)
+            await self.check.verify(delivery.source, writer, start, start + len(data))
+            await self._record(start + len(data), Arrived.WHOLE)
+        finish = self._receive.finish
+        if delivery.chunk is None and finish.is_due(self.session):
+            with suppress(SystemFailure):
+                self.finished = await finish.carry_out(self.session)
+        if delivery.chunk is not None or (self.finished or self.session).phase is not Phase.SEALED:
+            await delivery.lease.leave()
+
+    async def _pump(self, source: Source) -> Ending:
         receive, delivery = self._receive, self._delivery
-        stops = [(delivery.asked, Ending.ASKED)]
-        if source.closing is not None:
-            stops.append((source.closing, Ending.CLOSING))
         async with AsyncExitStack() as stack:
             return await Pump(
                 source,
@@ -161,7 +240,7 @@ class _Body:
                 commit=self.commit,
                 blocks=receive.blocks,
                 pace=receive.pace,
-                stops=stops,
+                stops=delivery.stops,
             ).run()
 
     async def _writer(self, stack: AsyncExitStack) -> Writer | None:
@@ -179,6 +258,14 @@ class _Body:
         return writer
 
     async def commit(self, stop: int, arrived: Arrived) -> None:
+        await self._record(stop, arrived)
+        self.tell_of_parts()
+
+    def tell_of_parts(self) -> None:
+        if self.session.kind is Kind.PARTIAL and self.session.is_full:
+            self._receive.part_is_full(self.session.id)
+
+    async def _record(self, stop: int, arrived: Arrived) -> None:
         """Bytes first, catalog second: a range is recorded when it is as durable as it will be."""
         if self.session.phase is not Phase.OPEN:
             return
@@ -190,16 +277,18 @@ class _Body:
             await self._head.judge()
         if part.start < part.stop:
             await self._sync()
-        receive = self._receive
-        now = receive.means.clock()
-        self.session = await receive.means.catalog.update(
-            self.session.id,
-            partial(rules.committed, part=part, now=now, limits=receive.means.limits),
-            digests=self._digests(now),
-        )
+        means = self._receive.means
+        now = means.clock()
+        change = partial(rules.committed, part=part, now=now, limits=means.limits)
+        if self._delivery.is_recorded:
+            self.session = await means.catalog.update(
+                self.session.id, change, digests=self._digests(now)
+            )
+        else:
+            session = change(self.session)
+            await means.catalog.create(session)
+            self.session = session
         self.stop = stop
-        if self.session.kind is Kind.PARTIAL and self.session.is_full:
-            receive.part_is_full(self.session.id)
 
     def _part(self, stop: int, arrived: Arrived) -> rules.Part:
         finish = self._delivery.content.finish

@@ -27,7 +27,10 @@ from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.placing import Placing
 from tusjumbo.engine.pump import Pace
 from tusjumbo.engine.receiving import Delivery, Receive
+from tusjumbo.engine.small import Peeked, may_be_small
+from tusjumbo.errands import Errands
 from tusjumbo.errors import (
+    BodyTimeout,
     MediaTypeRefused,
     Refusal,
     ServerClosing,
@@ -42,6 +45,7 @@ from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Source, Store
 from tusjumbo.sessions import commands, ids, outcomes, rules
 from tusjumbo.sessions.commands import (
     Append,
+    Content,
     Create,
     Fetch,
     Inspect,
@@ -52,7 +56,7 @@ from tusjumbo.sessions.commands import (
     Terminate,
     Verify,
 )
-from tusjumbo.sessions.events import UploadCreated, UploadTerminated
+from tusjumbo.sessions.events import Ending, UploadCreated, UploadTerminated
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
 from tusjumbo.sessions.statistics import Statistics
 
@@ -78,6 +82,8 @@ class Uploads:
     """Which types of files are taken; None: all."""
     clock: Clock = time.time
     observers: Observers = field(default_factory=Observers)
+    errands: Errands | None = None
+    """Where steps go together, if catalog, store and locker wait for nothing but hops."""
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
@@ -89,6 +95,7 @@ class Uploads:
             self.patience,
             self.clock,
             self.observers,
+            self.errands,
         )
         self._screening = screening = Screening(self.inspection, means)
         self._give_up = give_up = GiveUp(means)
@@ -138,6 +145,11 @@ class Uploads:
         self._screening.claim(session)
         if source is not None and source.closing is not None and source.closing.given:
             raise ServerClosing
+        if command.content is not None and source is not None:
+            peeked = Peeked(source)
+            if await self._is_all_here(peeked, session, command.content):
+                return await self._create_whole(session, command.content, peeked)
+            source = peeked
         await self.catalog.create(session)
         self.observers.tell(UploadCreated(session))
         if command.content is None and session.phase is Phase.OPEN:
@@ -148,7 +160,7 @@ class Uploads:
                     append = Append(id=upload_id, at=0, content=command.content)
                     take = rules.decide(session, append, self.limits)
                     session = await self._receive(
-                        Delivery(session, take, command.content, source, lease.asked)
+                        Delivery(session, take, command.content, source, lease)
                     )
                 session = await self.finish(session)
             except (Refusal, SystemFailure):
@@ -156,6 +168,30 @@ class Uploads:
                 await self._discard(session)
                 raise
         return outcomes.Created(session)
+
+    async def _is_all_here(self, source: Peeked, session: UploadSession, content: Content) -> bool:
+        """Whether the body of a new session can be put in its place at once.
+
+        :raises BodyTimeout: nothing of it comes
+        """
+        if not may_be_small(content) or self._screening.head(session, session.length) is not None:
+            return False
+        stops = () if source.closing is None else (source.closing,)
+        ending = await source.look(content.announced or 0, self.pace.idle, stops)
+        if ending is Ending.IDLE:
+            raise BodyTimeout(self.pace.idle or 0.0)
+        return ending is Ending.END
+
+    async def _create_whole(
+        self, session: UploadSession, content: Content, source: Peeked
+    ) -> outcomes.Created:
+        append = Append(id=session.id, at=0, content=content)
+        take = rules.decide(session, append, self.limits)
+        try:
+            return outcomes.Created(await self._receive.create(session, take, content, source))
+        except (Refusal, SystemFailure):
+            await self._discard(session)
+            raise
 
     async def _join(self, command: Join, source: Source | None) -> outcomes.Created:
         closing = None if source is None else source.closing
@@ -176,12 +212,12 @@ class Uploads:
         # Nothing is waited for before the lock. A client that has lost its connection comes back
         # with HEAD; if that overtook the request with the bytes, they would be taken after it, and
         # the offset that it told would be wrong (LOCK-03).
-        async with self.locker.hold(command.id, self.patience) as lease:
-            session = await self.load(command.id)
+        find = self.locker.find(command.id, self.patience, self.load.held)
+        async with find as (lease, session):
             try:
                 take = rules.decide(session, command, self.limits)
                 session = await self._receive(
-                    Delivery(session, take, command.content, source, lease.asked)
+                    Delivery(session, take, command.content, source, lease)
                 )
             except StorageLost:
                 await self._give_up(session.id)
@@ -205,8 +241,8 @@ class Uploads:
             return outcomes.Inspected(await self.concatenation.measured(session))
         if session.phase is Phase.DONE or (session.kind is Kind.PARTIAL and session.is_full):
             return outcomes.Inspected(session)
-        find = partial(self.load, command.id)
-        async with self.locker.find(command.id, self.patience, lambda _: find()) as (_, session):
+        find = self.locker.find(command.id, self.patience, self.load.held)
+        async with find as (_, session):
             try:
                 session = await self._seen_through(session)
             except SystemFailure:

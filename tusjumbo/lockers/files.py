@@ -31,11 +31,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
 
+from tusjumbo.errands import Errands
 from tusjumbo.errors import ConfigurationError, StorageFailed, StorageFull, UploadLocked
 from tusjumbo.hop import Hop, aside
 from tusjumbo.lockers import bells
@@ -66,9 +67,12 @@ class FileLocker:
     of file systems without them. Lanes may be as large as 2**62.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, errands: Errands | None = None) -> None:
+        """`errands`: how those go to a thread who have more to do there than to lock."""
         self._directory = directory
         self._hop = Hop(_THREADS)
+        self._glances = Errands(_THREADS)
+        self._errands = errands or self._glances
         self._begin()
 
     def _begin(self) -> None:
@@ -94,7 +98,7 @@ class FileLocker:
         self,
         upload_id: str,
         patience: float,
-        look: Callable[[Lease], Coroutine[object, None, T]],
+        look: Callable[[Lease], Coroutine[object, Any, T]],
         *,
         lane: int | None = None,
     ) -> AsyncIterator[tuple[Lease, T]]:
@@ -113,7 +117,7 @@ class FileLocker:
                 found.append(await look(lease))
                 return True
 
-            if not await self._together(steps):
+            if not await self._together(self._errands, steps):
                 with anyio.move_on_after(began + patience - anyio.current_time()):
                     await self._queue(claim)
                 if not claim.held:
@@ -122,7 +126,7 @@ class FileLocker:
             yield lease, found[0]
 
     async def glance(
-        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+        self, upload_id: str, look: Callable[[], Coroutine[object, Any, T]]
     ) -> T | None:
         if self._tasks_of_this_process().is_wanted(upload_id):
             return None
@@ -130,7 +134,7 @@ class FileLocker:
         async def steps() -> T | None:
             return None if self._is_wanted(upload_id) else await look()
 
-        return await self._together(steps)
+        return await self._together(self._glances, steps)
 
     def _is_wanted(self, upload_id: str) -> bool:
         """Whether some process has any of it or waits for it. In a worker thread."""
@@ -196,9 +200,11 @@ class FileLocker:
         except OSError as error:
             raise _failure(error) from error
 
-    async def _together(self, steps: Callable[[], Coroutine[object, None, T]]) -> T:
+    async def _together(
+        self, errands: Errands, steps: Callable[[], Coroutine[object, Any, T]]
+    ) -> T:
         try:
-            return await self._hop.errand(steps)
+            return await errands(steps)
         except OSError as error:
             raise _failure(error) from error
 

@@ -19,7 +19,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
@@ -114,7 +114,7 @@ class MemoryLocker:
         self,
         upload_id: str,
         patience: float,
-        look: Callable[[Lease], Coroutine[object, None, T]],
+        look: Callable[[Lease], Coroutine[object, Any, T]],
         *,
         lane: int | None = None,
     ) -> AsyncIterator[tuple[Lease, T]]:
@@ -122,7 +122,7 @@ class MemoryLocker:
             yield lease, await look(lease)
 
     async def glance(
-        self, upload_id: str, look: Callable[[], Coroutine[object, None, T]]
+        self, upload_id: str, look: Callable[[], Coroutine[object, Any, T]]
     ) -> T | None:
         return None if self.is_wanted(upload_id) else await look()
 

@@ -20,10 +20,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-import anyio
-
 from tusjumbo import directories
 from tusjumbo.digests import Hasher
+from tusjumbo.errands import shielded
 from tusjumbo.errors import StorageLost
 from tusjumbo.hop import Hop
 from tusjumbo.ports import Writer
@@ -68,7 +67,7 @@ class LocalStore:
             await writer.check()
             yield writer
         finally:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await writer.aclose()
 
     async def publish(self, session: UploadSession) -> Receipt:
