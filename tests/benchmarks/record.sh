@@ -8,10 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 python=${PYTHON:-.venv/bin/python} runs=${RUNS:-3} scale=${SCALE:-0.25}
-results=tests/benchmarks/results disk=.cache/benchmarks/tusd memory=/dev/shm/tusjumbo-bench-tusd
+results=tests/benchmarks/results memory=/dev/shm/tusjumbo-bench-tusd
 mkdir -p "$results"
 
-trap 'jobs -p | xargs -r kill; rm -rf "$memory" "$disk"' EXIT
+trap 'jobs -p | xargs -r kill; rm -rf "$memory" "$memory.log"' EXIT
 tusd() {  # tusd PORT DIRECTORY: running, as words for the benchmarks
   mkdir -p "$2"
   "$TUSD" -host 127.0.0.1 -port "$1" -upload-dir "$2" -show-startup-logs=false >"$2.log" 2>&1 &
