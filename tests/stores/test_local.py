@@ -160,6 +160,33 @@ async def test_no_file_is_left_open(store: LocalStore, root: Path) -> None:
     assert left_open(root) == []
 
 
+async def test_who_waits_for_bytes_has_no_file_open(store: LocalStore, root: Path) -> None:
+    async with store.writing(opened()) as writer:
+        for at in (0, len(DATA), 2 * len(DATA)):
+            await writer.write(at, memoryview(DATA), None)
+            assert left_open(root) == [str(root / "sessions" / "a")]
+            await writer.sync()
+            assert left_open(root) == []
+    assert tree(root) == {"sessions/a": 3 * DATA}
+
+
+@pytest.mark.parametrize("left", [None, DATA[:-1]], ids=["gone", "shorter"])
+async def test_who_comes_back_finds_what_was_written(
+    store: LocalStore, root: Path, left: bytes | None
+) -> None:
+    file = root / "sessions" / "a"
+    async with store.writing(opened()) as writer:
+        await writer.write(0, memoryview(DATA), None)
+        await writer.sync()
+        file.unlink()
+        if left is not None:
+            file.write_bytes(left)
+        with pytest.raises(StorageLost):
+            await writer.write(len(DATA), memoryview(DATA), None)
+    assert tree(root) == ({} if left is None else {"sessions/a": left})
+    assert left_open(root) == []
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 
@@ -199,6 +226,27 @@ async def test_a_name_that_is_taken_stays_as_it_is(store: LocalStore, root: Path
     finished = await finish(store, sealed(DATA, "0123456789", "x.csv"), DATA)
     assert finished.receipt == Receipt("completed/x-0123456789-3.csv")
     assert tree(completed) == {"x-0123456789-3.csv": DATA} | dict.fromkeys(taken, b"mine")
+
+
+async def test_a_name_that_thousands_have_is_not_tried_thousands_of_times(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "completed").mkdir(parents=True)
+    for number in range(1, 10_000):
+        (root / "completed" / ("x.csv" if number == 1 else f"x-{number}.csv")).touch()
+    tried = []
+    link = os.link
+
+    def counted(source: Path, target: Path) -> None:
+        tried.append(target.name)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", counted)
+    for number in range(10_000, 10_003):
+        upload_id = f"jumbo_{number:032}"
+        await finish(store, sealed(DATA, upload_id, "x.csv"), DATA)
+        assert tried == ["x.csv", f"x-{number:08}.csv"]
+        tried.clear()
 
 
 async def test_a_taken_name_is_an_upload_that_was_cut_short(store: LocalStore, root: Path) -> None:

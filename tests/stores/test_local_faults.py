@@ -266,6 +266,28 @@ async def test_a_writer_that_could_not_sync_is_of_no_further_use(
     assert tree(root) == {"sessions/a": DATA}
 
 
+async def test_what_a_disk_says_at_last_is_heard_before_the_commit(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems write when a file is closed."""
+    close = os.close
+
+    def full(file: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{file}")
+        close(file)
+        if path == str(root / "sessions" / "a"):
+            raise OSError(errno.EDQUOT, "quota")
+
+    async with store.writing(opened()) as writer:
+        await writer.write(0, memoryview(DATA), None)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "close", full)
+            with pytest.raises(StorageFull):
+                await writer.sync()
+        with pytest.raises(StorageFailed):
+            await writer.sync()
+
+
 # --- durability ----------------------------------------------------------------------------------
 
 
@@ -286,12 +308,15 @@ async def test_what_is_synced_and_when(root: Path, system: System) -> None:
             "pwrite sessions/a",
         ]
         await writer.sync()
-        await writer.sync()
         assert calls() == [
             "fdatasync sessions/a",
             "fsync sessions",  # once: the file is new
-            "fdatasync sessions/a",
         ]
+        await writer.sync()
+        assert calls() == []  # nothing was written
+        await writer.write(len(DATA), memoryview(DATA), None)
+        await writer.sync()
+        assert calls() == ["pwrite sessions/a", "fdatasync sessions/a"]
 
     # Nothing was committed, so the file may not be listed, although it is there.
     await put(store, opened(), {0: DATA})

@@ -2,6 +2,9 @@
 
 Never truncates and never appends: what lies beyond the ranges does not exist, and is overwritten.
 The one exception is a full disk, where bytes that nobody will record make room for those that are.
+
+The file is given back with each sync: the next byte may be long in coming, and a process may have
+fewer files open than there are uploads that wait. Who comes back must find what was written.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _WRITE_BEHIND = 8 * 1024 * 1024
 
 
 class LocalWriter:
-    """See `tusjumbo.ports.Writer`. The file is opened, and if need be made, by the first write."""
+    """See `tusjumbo.ports.Writer`. Writing opens the file, and the first write makes it."""
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class LocalWriter:
         self._copying = copying
         self._file: int | None = None
         self._closed = False
+        self._stop = session.ranges.stop
+        """At least so long is the file."""
         # Whoever commits the first range has made sure that the file is listed. Until then it may
         # have been made by a request that committed nothing.
         self._listed = bool(session.ranges.runs)
@@ -65,7 +70,7 @@ class LocalWriter:
         await self._hop(files.told, self._read_back, start, stop, hasher)
 
     async def sync(self) -> None:
-        if self._durability is Durability.COMMIT and self._file is not None:
+        if self._file is not None:
             await self._hop(files.told, self._sync)
         elif self._closed:
             raise StorageFailed
@@ -81,14 +86,12 @@ class LocalWriter:
         if self._closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self._file is None:
-            stop = self._session.ranges.stop
+            flags = os.O_WRONLY if self._stop else os.O_WRONLY | os.O_CREAT
             try:
-                self._file = files.opened(
-                    self._path, os.O_WRONLY if stop else os.O_WRONLY | os.O_CREAT, self._durability
-                )
+                self._file = files.opened(self._path, flags, self._durability)
             except FileNotFoundError:
                 raise StorageLost(self._session.id) from None
-            if os.fstat(self._file).st_size < stop:
+            if os.fstat(self._file).st_size < self._stop:
                 raise StorageLost(self._session.id)
         return self._file
 
@@ -98,6 +101,7 @@ class LocalWriter:
             hasher.update(data)
         with self._cutting(file, at, at + len(data)):
             files.write_all(file, data, at)
+        self._stop = max(self._stop, at + len(data))
 
     def _draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
         stop = at
@@ -121,6 +125,7 @@ class LocalWriter:
                 raise StorageLost(source.name)
             with self._cutting(file, at, at + stop - start):
                 copying.copy(part, start, stop, file, at)
+            self._stop = max(self._stop, at + stop - start)
             if self._durability is Durability.COMMIT and stop - start >= _WRITE_BEHIND:
                 copying.begin_writing(file, at, stop - start)
         finally:
@@ -151,10 +156,14 @@ class LocalWriter:
 
     def _sync(self) -> None:
         try:
-            files.sync_data(self._opened())
-            if not self._listed:
-                directories.sync(self._path.parent, self._durability)
-                self._listed = True
+            file = self._opened()
+            if self._durability is Durability.COMMIT:
+                files.sync_data(file)
+                if not self._listed:
+                    directories.sync(self._path.parent, self._durability)
+                    self._listed = True
+            self._file = None
+            os.close(file)
         except OSError:
             # fsync(2): after an error the pages may be marked clean, and the next call would
             # return 0 for bytes that are lost. So there is no next call.
