@@ -8,8 +8,8 @@ not every server does that (specs/tus-1.0.md section 14).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from tusjumbo.errors import MalformedRequest
 from tusjumbo.sessions.commands import Action
@@ -56,8 +56,7 @@ class Fields:
         return MappingProxyType({name: ", ".join(lines) for name, lines in self._values.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     method: str
     """As it came; upper-case for every method of ours."""
     path: str
@@ -70,8 +69,7 @@ class RequestHead:
     To be asked for: few requests need it, and it takes a look at what proxies say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What a request is about, before its details are read: enough for access control."""
 
     action: Action
@@ -81,10 +79,9 @@ class Intent:
     """The one that counts, after X-HTTP-Method-Override."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     status: int
     headers: Headers = ()
     body: bytes = b""
-    closes: bool = field(default=False, kw_only=True)
+    closes: bool = False
     """The connection is of no further use (HTTP/1.1: `Connection: close`)."""

@@ -91,7 +91,7 @@ def together(places: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
 
     The longest path that fits counts. `otherwise` has what is no request, and is one of them.
     """
-    longest = sorted(places, key=len, reverse=True)
+    longest = [(path, path + "/", places[path]) for path in sorted(places, key=len, reverse=True)]
     there_are = " and ".join(f"{path}/" for path in places)
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,11 +99,14 @@ def together(places: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
             await otherwise(scope, receive, send)
             return
         here = place(scope)
-        for path in longest:
-            if here.below == path or here.below.startswith(path + "/") or not path:
-                mount = here.mount + path
-                inside = {**scope, "root_path": mount, "path": here.mount + here.below}
-                await places[path](inside if path else scope, receive, send)
+        for path, above, app in longest:
+            if not path:
+                await app(scope, receive, send)
+                return
+            if here.below == path or here.below.startswith(above):
+                whole = here.mount + here.below
+                inside = {**scope, "root_path": here.mount + path, "path": whole}
+                await app(inside, receive, send)
                 return
         await PlainTextResponse(f"Uploads are at {there_are}\n", 404)(scope, receive, send)
 

@@ -7,7 +7,7 @@ it is, is looked up in a list; nothing here asks for its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tusjumbo.engine.uploads import Uploads
 from tusjumbo.errors import TusJumboError
@@ -68,13 +68,19 @@ class TusExchange(Exchange):
     uploads: Uploads
     offer: Offer
     protocols: Sequence[Protocol] = PROTOCOLS
+    _offer_without_trailers: Offer = field(init=False)
+    """Of servers that do not tell them."""
+
+    def __post_init__(self) -> None:
+        without = replace(self.offer, checksum_trailer=False)
+        object.__setattr__(self, "_offer_without_trailers", without)
 
     def refuse(self, error: TusJumboError) -> ResponseHead | None:
         return self.protocols[-1].refuse(error, None)
 
     async def answer(self, request: Request) -> ResponseHead | Download:
         scope, fields = request.scope, request.fields
-        offer = self._offer_in(request)
+        offer = self.offer if request.body.tells_trailers else self._offer_without_trailers
         size = announced(scope, fields)
         request.body.announce(size)
         head = RequestHead(
@@ -107,9 +113,3 @@ class TusExchange(Exchange):
         if isinstance(outcome, Created):
             request.upload_id = outcome.session.id
         return protocol.encode(outcome, offer, lambda it: self.links.to(it, scope, fields))
-
-    def _offer_in(self, request: Request) -> Offer:
-        """What can be done here and by the server that this request came through."""
-        if request.body.tells_trailers:
-            return self.offer
-        return replace(self.offer, checksum_trailer=False)
