@@ -199,20 +199,19 @@ async def test_threads_that_are_not_needed_end_but_the_last(
     monkeypatch.setattr(threads, "_PATIENCE", 5.0)
 
 
+@pytest.mark.usefixtures("idle")
 async def test_a_thread_that_is_sent_when_it_was_about_to_end_comes(
-    idle: list[threads._Thread], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever takes it out of those that are idle takes it before it is sent."""
-    monkeypatch.setattr(threads, "_PATIENCE", 0.0)
-    hop = Hop(2)
-    first = await hop(threading.current_thread)
-    (thread,) = idle
-    idle.remove(thread)
-    with anyio.CancelScope(shield=True):
-        await anyio.sleep(0.01)  # it looks again and again
-    assert first.is_alive()
-    idle.append(thread)
-    assert await hop(threading.current_thread) is first
+    monkeypatch.setattr(threads, "_PATIENCE", 0.001)
+    at = desk(1)
+    thread = threads._Thread(at)
+    assert thread._is_sent()
+    waiting = asyncio.create_task(asyncio.to_thread(thread._is_sent))
+    await asyncio.sleep(0.02)
+    thread.send(at)
+    assert await waiting
 
 
 @pytest.mark.usefixtures("idle")

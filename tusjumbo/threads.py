@@ -37,8 +37,7 @@ class Desks:
         """`tokens`: how many threads may be at each of them."""
         self._tokens = tokens
         self._desks: weakref.WeakKeyDictionary[AbstractEventLoop, Desk]
-        self.forget()
-        _all_desks.add(self)
+        self._desks = weakref.WeakKeyDictionary()
 
     def of(self, loop: AbstractEventLoop) -> Desk:
         """The desk of `loop`, which runs in this thread."""
@@ -47,10 +46,6 @@ class Desks:
         except KeyError:
             inbox = _inboxes.setdefault(loop, _Inbox())
             return self._desks.setdefault(loop, Desk(self._tokens, inbox))
-
-    def forget(self) -> None:
-        """In a forked child: there are no threads, whoever was waiting for them."""
-        self._desks = weakref.WeakKeyDictionary()
 
 
 class Call(Generic[T]):
@@ -235,18 +230,10 @@ class _Thread(threading.Thread):
         return True
 
 
-_all_desks: weakref.WeakSet[Desks] = weakref.WeakSet()
 _inboxes: weakref.WeakKeyDictionary[AbstractEventLoop, _Inbox] = weakref.WeakKeyDictionary()
 _idle: list[_Thread] = []
 """The last one to become idle is the first one to be sent, so those that are not needed end."""
 
-
-def _after_fork() -> None:
-    _idle.clear()
-    _inboxes.clear()
-    for desks in _all_desks:
-        desks.forget()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # A child has none of them. What its parent has put down is for loops that do not run there.
+    os.register_at_fork(after_in_child=_idle.clear)
