@@ -480,9 +480,9 @@ async def fork():
 
 anyio.run(fork)
 child = os.fork()
-print(anyio.run(use), flush=True)
 if child:
     os.waitpid(child, 0)
+print(anyio.run(use), flush=True)
 """
 
 LEAVING = """
