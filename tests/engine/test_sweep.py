@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.engine.fakes import CUT
 from tests.engine.test_uploads import Bench
 from tusjumbo.engine.sweep import FEW, Sweep, Swept
+from tusjumbo.errands import Errands
 from tusjumbo.errors import ClientDisconnected, StorageFailed
 from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
 from tusjumbo.sessions.rules import Limits
 from tusjumbo.sessions.session import Phase, UploadSession
+
+T = TypeVar("T")
 
 LIMITS = Limits(expire_after=10.0, keep_abandoned=5.0)
 
@@ -47,6 +52,45 @@ async def test_an_expired_upload_is_set_aside_and_later_removed() -> None:
     assert bench.store.abandoned == {}
     assert bench.catalog.sessions == {}
     assert isinstance(bench.journal.events[-1], UploadPurged)
+
+
+class CountedErrands(Errands):
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.count = 0
+        self.is_away = False
+
+    async def __call__(self, steps: Callable[[], Coroutine[object, Any, T]]) -> T:
+        self.count += 1
+        self.is_away = True
+        try:
+            return await steps()
+        finally:
+            self.is_away = False
+
+
+async def test_one_way_to_a_thread_for_each_that_expires_and_none_to_free_its_bytes() -> None:
+    bench = Bench(limits=LIMITS)
+    errands = CountedErrands()
+    uploads = bench.uploads
+    means = replace(uploads.means, errands=errands)
+    sweep = Sweep(means, uploads.finish, uploads.concatenation)
+    away: list[bool] = []
+    remove = bench.store.remove
+
+    async def removed(session: UploadSession) -> None:
+        away.append(errands.is_away)
+        await remove(session)
+
+    for _ in range(3):
+        await partial_upload(bench)
+    bench.now = 10.0
+    assert await sweep.due() == Swept(abandoned=3)
+    assert errands.count == 3
+    bench.store.remove = removed  # type: ignore[method-assign]
+    bench.now = 15.0
+    assert await sweep.due() == Swept(purged=3)
+    assert away == [False] * 3
 
 
 async def test_a_finished_upload_is_never_touched() -> None:

@@ -69,7 +69,7 @@ class Sweep:
                     await self._join(session, swept)
                     continue
                 async with self.means.locker.attempt(session.id):
-                    await self._handle(await self.means.catalog.load(session.id), swept)
+                    await self._handle(session.id, swept)
             except MediaTypeRefused:
                 swept.refused += 1
             except (UploadLocked, UploadNotFound, StaleCommit):
@@ -109,28 +109,37 @@ class Sweep:
         else:
             swept.finished += 1
 
-    async def _handle(self, session: UploadSession, swept: Swept) -> None:
-        now = self.means.clock()
-        if session.phase is Phase.SEALED:
-            await self.finish(session)
+    async def _handle(self, upload_id: str, swept: Swept) -> None:
+        found = await self.means.together(partial(self._look, upload_id))
+        if isinstance(found, UploadAbandoned):
+            self.means.observers.tell(found)
+            swept.abandoned += 1
+        elif found is not None and found.phase is Phase.SEALED:
+            await self.finish(found)
             swept.finished += 1
-        elif not rules.has_expired(session, now):
-            return
-        elif session.phase is Phase.OPEN and await self._is_awaited(session):
+        elif found is not None:
+            # By itself: to free what a large file had takes its time.
+            await self.means.store.remove(found)
+            await self.means.catalog.delete(found.id)
+            self.means.observers.tell(UploadPurged(found))
+            swept.purged += 1
+
+    async def _look(self, upload_id: str) -> UploadSession | UploadAbandoned | None:
+        """Set aside what has expired. A session that is returned is to be finished or removed."""
+        session, now = await self.means.catalog.load(upload_id), self.means.clock()
+        if session.phase is Phase.SEALED:
+            return session
+        if not rules.has_expired(session, now):
+            return None
+        if session.phase is not Phase.OPEN:
+            return session
+        if await self._is_awaited(session):
             change = partial(joining.spared, now=now, limits=self.means.limits)
             await self.means.catalog.update(session.id, change)
-        elif session.phase is Phase.OPEN:
-            await self.means.store.abandon(session)
-            change = partial(rules.abandoned, now=now, limits=self.means.limits)
-            self.means.observers.tell(
-                UploadAbandoned(await self.means.catalog.update(session.id, change))
-            )
-            swept.abandoned += 1
-        else:
-            await self.means.store.remove(session)
-            await self.means.catalog.delete(session.id)
-            self.means.observers.tell(UploadPurged(session))
-            swept.purged += 1
+            return None
+        await self.means.store.abandon(session)
+        change = partial(rules.abandoned, now=now, limits=self.means.limits)
+        return UploadAbandoned(await self.means.catalog.update(session.id, change))
 
     async def _is_awaited(self, session: UploadSession) -> bool:
         """Whether it is all there, and a final upload waits for others still."""
