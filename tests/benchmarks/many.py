@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,9 @@ class Caller:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def ask(self, method: str, path: str, body: bytes | None = None, **fields: str) -> str:
         """The Location of a 2xx answer, or else nothing."""
         names = {name.replace("_", "-"): text for name, text in fields.items()}
@@ -150,9 +153,10 @@ def milliseconds(latency: Latency) -> str:
 
 def connections(room: Path, count: int, seconds: float, rate: float) -> str:
     """`rate`: bytes per second altogether, in turn on all connections."""
-    with Server(room / "data", "--durability=os", "--log-level=error") as server:
+    server = Server(room / "data", "--durability=os", "--log-level=error")
+    with server, ExitStack() as stack:
         port, process = server.endpoint.port, server.main
-        caller = Caller(port)
+        caller = stack.enter_context(closing(Caller(port)))
         path = caller.ask("POST", "/files/", Upload_Length="100")
         body = bytes(8 * MIB)
         caller.upload(body)
