@@ -53,6 +53,7 @@ class Bench:
     """Seconds that a phase of the load generator may take."""
     quiet: float = 1.0
     """Seconds that a probe has the server for itself."""
+    sync_ms: int = SLOW_SYNC_MS
     settle: bool = True
     """Warm memory and sync disks first: for figures, not for tests of this room."""
 
@@ -70,7 +71,7 @@ class Bench:
         """Words in front of the command that starts a server."""
         if workload.disk is Disk.AS_IS:
             return []
-        return ["env", f"LD_PRELOAD={self.slow_sync}", f"SLOWSYNC_MS={SLOW_SYNC_MS}"]
+        return ["env", f"LD_PRELOAD={self.slow_sync}", f"SLOWSYNC_MS={self.sync_ms}"]
 
     def _measure(
         self, server: Server, up: Running, workload: Workload

@@ -31,7 +31,6 @@ from tests.benchmarks.workloads import (
     KIB,
     MIB,
     PROBE,
-    SLOW_SYNC_MS,
     WORKLOADS,
     Disk,
     Measure,
@@ -52,14 +51,8 @@ def tiny(name: str) -> Workload:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(
-        compiled("load", CACHE),
-        compiled("slowsync", CACHE),
-        tmp_path,
-        limit=20,
-        quiet=0.1,
-        settle=False,
-    )
+    programs = compiled("load", CACHE), compiled("slowsync", CACHE)
+    return Bench(*programs, tmp_path, limit=20, quiet=0.1, sync_ms=50, settle=False)
 
 
 @pytest.fixture(params=["raw-sink", LIMIT, "tusjumbo-commit", "tusjumbo-os", "tusjumbo-os-uvicorn"])
@@ -98,9 +91,23 @@ def test_every_figure_is_filled_in(bench: Bench, server: Started, name: str) -> 
     assert found.idle > 100 * KIB < found.peak
     assert (found.quiet is None) == (workload.measure is not Measure.LATENCY)
     if server.name == "tusjumbo-commit" and workload.disk is Disk.SLOW_SYNC:
-        assert load.p50 > SLOW_SYNC_MS / 1000
+        assert load.p50 > bench.sync_ms / 1000
         assert found.probe is not None
     assert list(bench.room.iterdir()) == []
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize(
+    "name", ["tusjumbo-commit-2", "tusjumbo-os-granian", "tusjumbo-os-hypercorn"]
+)
+def test_other_hosts_and_more_workers(bench: Bench, name: str) -> None:
+    server = started(name, CACHE)[0]
+    assert server.name == name
+    with server.running(bench.room, None) as up:
+        assert up.processes is not None
+        processes, least = up.processes, 3 if name.endswith("-2") else 1
+        poll(lambda: len(processes.pids()) >= least, 10, "there are no workers")
+    figures(bench.measure(server, tiny("W4a"), 1))
 
 
 @pytest.mark.parametrize(
