@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 import anyio
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tusjumbo.errors import ClientDisconnected, MalformedRequest
 from tusjumbo.notice import Notice
+from tusjumbo.ports import Reading
 from tusjumbo.protocols.messages import Fields
 from tusjumbo.sessions.commands import Digest
 from tusjumbo.web.bodies import Body, Message, Scope, announced, fields_of
@@ -184,6 +186,89 @@ async def test_nothing_is_read_across_a_gap() -> None:
         assert patience.cancelled_caught
     assert len(server.messages) == 2
     assert body.taken == 3
+
+
+class ServerWithBuffers(SafeServer):
+    """Our own: its bodies can be had without `receive`."""
+
+    def __init__(self, content: bytes = b"hello", *, is_whole: bool = True) -> None:
+        super().__init__()
+        self.content = content
+        self.is_whole = is_whole
+        self.drawn = 0
+
+    async def wait(self) -> bool:
+        await anyio.lowlevel.checkpoint()
+        return bool(self.content)
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self.content))
+        buffer[:count] = self.content[:count]
+        self.content = self.content[count:]
+        return count
+
+    def take(self) -> bytes:
+        content, self.content = self.content, b""
+        return content
+
+    def _draw(self, buffer: memoryview) -> int:
+        self.drawn += 1
+        return self.readinto(buffer)
+
+    @property
+    def direct(self) -> Reading | None:
+        return self._draw if len(self.content) < 3 else None
+
+    @property
+    def scope(self) -> Scope:
+        return scope(extensions={"tusjumbo": {"body": weakref.ref(self)}})
+
+
+async def test_the_servers_own_way_is_taken_if_there_is_one() -> None:
+    server = ServerWithBuffers()
+    body = Body(server.scope, server.receive)
+    assert await drained(body, 3) == b"hello"
+    assert (body.taken, body.asked, body.is_over) == (5, True, True)
+    assert len(server.messages) == 3
+
+
+async def test_who_wraps_receive_sees_every_byte() -> None:
+    server = ServerWithBuffers(b"by another way")
+    seen: list[Message] = []
+
+    async def receive() -> Message:
+        seen.append(await server.receive())
+        return seen[-1]
+
+    body = Body(server.scope, receive)
+    assert body.direct is None
+    assert await drained(body) == b"hello"
+    assert len(seen) == 3
+
+
+async def test_bytes_that_a_thread_may_read() -> None:
+    server = ServerWithBuffers()
+    body = Body(server.scope, server.receive)
+    assert await body.wait()
+    assert body.direct is None
+    buffer = memoryview(bytearray(3))
+    assert body.readinto(buffer) == 3
+    assert await body.wait()
+    assert body.direct is not None
+    assert body.direct(buffer) == 2
+    assert (server.drawn, body.taken) == (1, 5)
+
+
+async def test_a_body_that_the_server_knows_to_be_cut() -> None:
+    server = ServerWithBuffers(is_whole=False)
+    body = Body(server.scope, server.receive)
+    body.announce(None)
+    assert await body.wait()
+    assert body.take() == b"hello"
+    assert not body.is_over
+    with pytest.raises(ClientDisconnected):
+        await body.wait()
+    assert body.is_over
 
 
 def test_closing() -> None:
