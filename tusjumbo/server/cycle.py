@@ -23,10 +23,10 @@ may use:
 - `closing`: a `tusjumbo.notice.Notice` that is given when the server is told to stop.
 - `body`: a weak reference to another way to the body than `receive`. Only for who was given the
   server's own `receive` (`receive.__self__ is body()`): others would pass by whoever wrapped it.
-  `await wait()`: True when bytes wait (most likely), False when no more will come; `is_whole` then says if that
-  was the end of the body. `readinto(buffer)` moves what waits and returns how much; `take()`
-  returns some of it. `direct` does the same as `readinto` for another thread, one at a time and
-  until the next `wait`; it may take a millisecond, and is None where it cannot be done.
+  `await wait()`: True when bytes wait (most likely), False when no more will come; `is_whole` then
+  says if that was the end of the body. `readinto(buffer)` moves what waits and returns how much;
+  `take()` returns some of it. `direct` does the same as `readinto` for another thread, one at a
+  time and until the next `wait`; it may take a millisecond, and is None where it cannot be done.
 """
 
 from __future__ import annotations
