@@ -13,9 +13,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import suppress
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from tusjumbo.errors import CatalogFailed
 from tusjumbo.sessions.ranges import RangeSet
@@ -25,12 +25,18 @@ Row: TypeAlias = tuple[
     *tuple[str, float, float, int | None, str, str, str, str],
     *tuple[int, float | None, str | None, str, str, float | None],
 ]
-"""id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size, expires_at,
-receipt_path, kind, parts, rate."""
+"""The values of `COLUMNS`."""
 
+
+COLUMNS = (
+    *("id", "created_at", "updated_at", "length", "ranges", "phase", "metadata", "echo"),
+    *("chunk_size", "expires_at", "receipt_path", "kind", "parts", "rate"),
+)
+"""In the order of a `Row`."""
 
 _KEPT = 128
 """Sessions; the metadata of one may be as large as the head of a request."""
+_kept: dict[Row, UploadSession] = {}
 
 
 def encode(session: UploadSession) -> dict[str, str | int | float | None]:
@@ -61,12 +67,32 @@ def _written(mapping: Mapping[str, str]) -> str:
     return json.dumps(dict(mapping)) if mapping else "{}"
 
 
-@lru_cache(maxsize=_KEPT)
+def remember(columns: Mapping[str, str | int | float | None], session: UploadSession) -> None:
+    """Have the session at hand when what `encode` made of it is read."""
+    row = tuple(columns[name] for name in COLUMNS)
+    _keep(cast(Row, row), session)
+
+
+def _keep(row: Row, session: UploadSession) -> None:
+    _kept[row] = session
+    if len(_kept) > _KEPT:
+        with suppress(KeyError, RuntimeError):  # another thread is at it
+            del _kept[next(iter(_kept))]
+
+
 def decode(row: Row) -> UploadSession:
     """The session that `encode` made these columns of.
 
     :raises CatalogFailed: it did not
     """
+    session = _kept.get(row)
+    if session is None:
+        session = _decoded(row)
+        _keep(row, session)
+    return session
+
+
+def _decoded(row: Row) -> UploadSession:
     (
         upload_id,
         created_at,

@@ -168,12 +168,14 @@ class SqliteCatalog:
 
 
 def _create(session: UploadSession, connection: sqlite3.Connection) -> None:
+    columns = rows.encode(session)
     try:
-        connection.execute(_INSERT, rows.encode(session))
+        connection.execute(_INSERT, columns)
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
             raise
         raise ValueError(f"there is an upload {session.id} already") from None
+    rows.remember(columns, session)
 
 
 def _update(
@@ -190,7 +192,9 @@ def _update(
     if after.id != upload_id:
         raise ValueError(f"a change of upload {upload_id} came to upload {after.id}")
     if after != before:
-        connection.execute(_UPDATE, rows.encode(after))
+        columns = rows.encode(after)
+        connection.execute(_UPDATE, columns)
+        rows.remember(columns, after)
     for digest in digests:
         record = (upload_id, digest.number, digest.sha256, digest.recorded_at)
         connection.execute(_RECORD, record)

@@ -150,7 +150,7 @@ class Uploads:
             if await self._is_all_here(peeked, session, command.content):
                 return await self._create_whole(session, command.content, peeked)
             source = peeked
-        await self.catalog.create(session)
+        await self.means.together(partial(self.catalog.create, session))
         self.observers.tell(UploadCreated(session))
         if command.content is None and session.phase is Phase.OPEN:
             return outcomes.Created(session)

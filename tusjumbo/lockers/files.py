@@ -191,7 +191,7 @@ class FileLocker:
         with self._finding:
             file = self._files.get(name)
             if file is None:
-                file = self._files[name] = FileLock(self._directory / name)
+                file = self._files[name] = FileLock(f"{self._directory}/{name}")
             return file
 
     async def _run(self, work: Callable[[], bool]) -> bool:
@@ -293,7 +293,7 @@ class _Claim:
             return False
         bell = self._open()
         # A turn that nobody holds was left by a process that died waiting.
-        if os.path.exists(self._turn.path) and not self._take_turn():
+        if self._turn.is_there and not self._take_turn():
             return False
         if not self._lock.lock(self, part(self._entry.lane)):
             return False

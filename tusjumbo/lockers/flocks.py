@@ -31,7 +31,7 @@ _inherited: set[int] = set()
 """Open files that a forked child must close, or a lock would outlive the parent that held it."""
 
 
-def open_file(path: Path, flags: int) -> int:
+def open_file(path: Path | str, flags: int) -> int:
     """`os.open`, but for this process alone: neither exec nor fork passes it on."""
     file = os.open(path, flags | os.O_CLOEXEC, 0o600)
     _inherited.add(file)
@@ -172,13 +172,22 @@ def locking() -> Locking:
 class FileLock:
     """One for all tasks of a process that lock parts of a file; two are like two processes."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self._path = str(path)
         self._holders: dict[object, Part] = {}
         self._file: int | None = None
         """Open while there are holders."""
         self._mutex = threading.Lock()
         self._kernel = locking()
+
+    @property
+    def path(self) -> Path:
+        return Path(self._path)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody wants it, or was killed while wanting it."""
+        return os.path.exists(self._path)
 
     def holds(self, holder: object) -> bool:
         return holder in self._holders
@@ -201,13 +210,13 @@ class FileLock:
             while True:
                 file = self._file
                 if file is None:
-                    file = open_file(self.path, os.O_RDWR | os.O_CREAT)
+                    file = open_file(self._path, os.O_RDWR | os.O_CREAT)
                 try:
                     if behind is not None and self._kernel.meets(file, behind) is not None:
                         return False
                     if not self._kernel.lock(file, part):
                         return False
-                    if _is_at_its_path(file, self.path):
+                    if _is_at_its_path(file, self._path):
                         self._file = file
                         self._holders[holder] = part
                         return True
@@ -234,7 +243,7 @@ class FileLock:
                 self._kernel.unlock(self._file, part)
             if not self._holders:
                 file, self._file = self._file, None
-                _sweep(self._kernel, file, self.path)
+                _sweep(self._kernel, file, self._path)
 
 
 def remove_unwanted(path: Path) -> None:
@@ -245,7 +254,7 @@ def remove_unwanted(path: Path) -> None:
     _sweep(locking(), open_file(path, os.O_RDWR), path)
 
 
-def _sweep(kernel: Locking, file: int, path: Path) -> None:
+def _sweep(kernel: Locking, file: int, path: Path | str) -> None:
     """Close a lock file, and remove it if nobody has any of it.
 
     Of two who leave at once the second to come here finds nobody: both have unlocked before.
@@ -262,7 +271,7 @@ def _sweep(kernel: Locking, file: int, path: Path) -> None:
         close_file(file)
 
 
-def _is_at_its_path(file: int, path: Path) -> bool:
+def _is_at_its_path(file: int, path: Path | str) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:

@@ -58,6 +58,7 @@ class LocalStore:
         self._durability = durability
         self._hop = Hop(_THREADS)
         self._copying = Hop(_COPIERS)
+        self._was_made = False
 
     @asynccontextmanager
     async def writing(self, session: UploadSession) -> AsyncIterator[Writer]:
@@ -98,20 +99,30 @@ class LocalStore:
 
     def _publish(self, session: UploadSession) -> Receipt:
         source = self._sessions / session.id
+        found = _found(source)
         name = None
-        if not os.path.lexists(source):
+        if found is None:
             name = self._renamed(session)
             if name is None and session.length:
                 raise StorageLost(session.id)
         if name is None:
-            self._trim(source, session)
-            directories.make(self._completed, self._durability)
-            name = self._linked(source) or self._name(source, session)
+            if found is None or not _is_whole(found, session):
+                self._trim(source, session)
+            if not self._was_made:
+                self._make_completed()
+            name = self._linked(source, found) or self._name(source, session)
         directories.sync(self._completed, self._durability)
         return Receipt(f"{self._completed.name}/{name}")
 
+    def _make_completed(self) -> None:
+        directories.make(self._completed, self._durability)
+        self._was_made = True
+
     def _trim(self, source: Path, session: UploadSession) -> None:
-        """Make the file exactly as long as the upload, and durable. An empty one may be new."""
+        """Make the file exactly as long as the upload, and durable. An empty one may be new.
+
+        One that is as long as that is durable: what is committed is.
+        """
         length = session.length or 0
         file = files.opened(
             source, os.O_WRONLY if length else os.O_WRONLY | os.O_CREAT, self._durability
@@ -132,7 +143,7 @@ class LocalStore:
         wanted = names.sanitised(session.filename, session.id)
         for name in names.alternatives(wanted, session.id):
             try:
-                os.link(source, self._completed / name)
+                self._link(source, self._completed / name)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -147,9 +158,16 @@ class LocalStore:
         os.rename(source, self._completed / name)
         return name
 
-    def _linked(self, source: Path) -> str | None:
+    def _link(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except FileNotFoundError:  # somebody has removed the directory
+            self._make_completed()
+            os.link(source, target)
+
+    def _linked(self, source: Path, found: os.stat_result | None = None) -> str | None:
         """The name that a publishing which was cut short has given to the file, if any."""
-        known = os.lstat(source)
+        known = found or os.lstat(source)
         if known.st_nlink == 1:
             return None
         for entry, found in files.regular(self._completed):
@@ -253,10 +271,21 @@ class LocalStore:
         ]
 
 
+def _found(path: Path) -> os.stat_result | None:
+    """What is there, links not followed; None if nothing is."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_whole(found: os.stat_result, session: UploadSession) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_size == session.length
+
+
 def _holds(path: Path, session: UploadSession) -> bool:
     """Whether the file is there, and long enough for what is committed."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
+    found = _found(path)
+    if found is None or not stat.S_ISREG(found.st_mode):
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size >= session.ranges.stop
+    return found.st_size >= session.ranges.stop
