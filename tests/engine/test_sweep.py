@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -180,6 +180,28 @@ async def test_strays_are_tidied_and_nothing_else() -> None:
         assert await sweeping(bench).strays() == Swept(tidied=2)
     assert set(bench.store.files) == {open_id, busy}
     assert bench.store.completed == {done_id: b"abc"}
+
+
+async def test_strays_cost_what_files_there_are_and_not_what_is_recorded() -> None:
+    bench = Bench(limits=LIMITS)
+    done = await bench.create(0)
+    for number in range(5000):
+        bench.catalog.sessions[f"x{number}"] = replace(bench.session(done), id=f"x{number}")
+    bench.store.old = [await partial_upload(bench), *(f"nobody{number}" for number in range(700))]
+    asked: list[int] = []
+    gather = bench.catalog.gather
+
+    async def gathered(upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
+        asked.append(len(upload_ids))
+        return await gather(upload_ids)
+
+    async def listing(**_: object) -> list[UploadSession]:
+        raise AssertionError("nobody needs all sessions")
+
+    bench.catalog.gather = gathered  # type: ignore[method-assign]
+    bench.catalog.listing = listing  # type: ignore[method-assign]
+    assert await sweeping(bench).strays() == Swept(tidied=700)
+    assert asked == [500, 201]
 
 
 async def test_a_little_in_passing_when_it_is_time(caplog: pytest.LogCaptureFixture) -> None:

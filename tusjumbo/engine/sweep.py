@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -37,6 +38,9 @@ STRAY_AGE = 3600.0
 
 FEW = 20
 """How many uploads are swept in passing."""
+
+_PAGE = 500
+"""Sessions asked for at a time."""
 
 
 @dataclass
@@ -149,15 +153,19 @@ class Sweep:
     async def strays(self) -> Swept:
         """Remove bytes that no session accounts for, and leftovers of finished ones.
 
-        Reads the whole list of sessions once: for start-up and for operators, not for every hour.
+        Asks for the session of every old file: for start-up and for operators, not for every hour.
         """
         swept = Swept()
-        candidates = set(await self.means.store.strays(self.means.clock() - STRAY_AGE))
-        after = ""
-        while candidates and (page := await self.means.catalog.listing(after=after, limit=1000)):
-            candidates -= {session.id for session in page if session.phase is Phase.OPEN}
-            after = page[-1].id
-        for upload_id in sorted(candidates):
+        candidates = sorted(await self.means.store.strays(self.means.clock() - STRAY_AGE))
+        for first in range(0, len(candidates), _PAGE):
+            page = candidates[first : first + _PAGE]
+            found = await self.means.catalog.gather(page)
+            opened = {session.id for session in found.values() if session.phase is Phase.OPEN}
+            await self._tidy_all([each for each in page if each not in opened], swept)
+        return swept
+
+    async def _tidy_all(self, upload_ids: Sequence[str], swept: Swept) -> None:
+        for upload_id in upload_ids:
             try:
                 async with self.means.locker.attempt(upload_id):
                     swept.tidied += await self._tidy(upload_id)
@@ -166,7 +174,6 @@ class Sweep:
             except SystemFailure:
                 swept.failed += 1
                 _log.exception("What is left of upload %s could not be removed.", upload_id)
-        return swept
 
     async def _tidy(self, upload_id: str) -> bool:
         try:
