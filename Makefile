@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.14 python3.13 python3.12 p
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help serve test soak bench bench-tables bench-results bench-readme format readme conformance tools clean
+.PHONY: help serve test soak bench bench-many bench-tables bench-results bench-readme format readme conformance tools clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make bench    measure                  (ARGS=\"--help\")"
 	@echo "make bench-results  measure what the README shows (TUSD=/path/to/tusd), in twelve minutes"
 	@echo "make bench-readme   write the README's figures and chart anew from what was measured"
+	@echo "make bench-many     measure with 10,000 uploads open, and 100,000 recorded"
 	@echo "make bench-tables   measure stream_csv beside DictReader, polars and pyarrow"
 	@echo "make format   put the code in shape"
 	@echo "make readme   write the README's tables of settings and promises anew"
@@ -62,6 +63,9 @@ bench-results: $(VENV)/.test $(PEERS) tools
 
 bench-readme: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.results README.md
+
+bench-many: $(VENV)/.test tools
+	$(BIN)/python -m tests.benchmarks.many $(ARGS)
 
 bench-tables: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.tables --peers $(ARGS)

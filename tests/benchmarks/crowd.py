@@ -1,6 +1,6 @@
 """Crowd: a client process with many uploads open at once, each of which sends a byte now and then.
 
-`python -m tests.benchmarks.crowd PORT COUNT SIZE`. One thread and epoll, so that it is not what is
+`python -m tests.benchmarks.crowd PORT SIZE`. One thread and epoll, so that it is not what is
 measured. It takes one word a line from stdin and answers each with a line of JSON: what it did, or
 `{"error": …}`. It knows what it has sent on each connection, so it can say afterwards whether a
 server has all of it; it is told everything else.
@@ -35,17 +35,19 @@ class Upload:
 
 
 class Crowd:
-    def __init__(self, port: int, count: int, size: int) -> None:
+    def __init__(self, port: int, size: int) -> None:
         self._port = port
-        self._count = count
         self._size = size
         self._uploads: list[Upload] = []
         self._next = 0
 
-    def open(self) -> dict[str, object]:
-        """Begin all uploads, one after the other."""
+    def __str__(self) -> str:
+        return f"{len(self._uploads)} uploads and {self._next} bytes"
+
+    def open(self, count: int) -> dict[str, object]:
+        """Begin uploads, one after the other, until so many are open."""
         began = time.monotonic()
-        while len(self._uploads) < self._count:
+        while len(self._uploads) < count:
             self._uploads.append(self._begun(len(self._uploads)))
         return {"open": len(self._uploads), "seconds": time.monotonic() - began}
 
@@ -131,7 +133,7 @@ def _received(connection: socket.socket) -> bytes:
 def main(words: Sequence[str]) -> None:
     crowd = Crowd(*map(int, words))
     acts: dict[str, Callable[..., dict[str, object]]] = {
-        "open": crowd.open,
+        "open": lambda count: crowd.open(int(count)),
         "drip": lambda seconds, rate: crowd.drip(float(seconds), float(rate)),
         "end": lambda seconds: crowd.end(float(seconds)),
         "check": lambda port: crowd.check(int(port)),
@@ -141,7 +143,7 @@ def main(words: Sequence[str]) -> None:
         try:
             told = acts[word](*rest)
         except OSError as error:
-            told = {"error": str(error)}
+            told = {"error": f"{word}: {error} after {crowd}"}
         print(json.dumps(told), flush=True)
 
 

@@ -23,7 +23,7 @@ import psutil
 from tests.benchmarks.catalogs import WEEK, end_all, ended, fill, longer, session
 from tests.benchmarks.measure import Bench
 from tests.benchmarks.servers import Running
-from tests.benchmarks.tools import compiled
+from tests.benchmarks.tools import BenchmarkError, compiled
 from tests.benchmarks.workloads import WORKLOADS
 from tests.harness.process import Server
 from tusjumbo.catalogs.commits import Change
@@ -181,7 +181,7 @@ def _loads(bench: Bench, server: Server, seconds: float) -> list[tuple[str, str]
             told = bench._load(up, replace(row, seconds=seconds))
             now = process.cpu_times()
             if told["errors"]:
-                raise SystemExit(f"many: {row.name}: {told['samples']}")
+                raise BenchmarkError(f"{row.name}: {told['samples']}")
             spent = now.user + now.system - used.user - used.system
             rate = told["requests"] / told["seconds"]
             found.append((row.title, f"{rate:,.0f}, {spent / told['requests'] * 1e6:.0f}"))

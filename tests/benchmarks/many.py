@@ -31,7 +31,7 @@ import psutil
 
 from tests.benchmarks.figures import Latency
 from tests.benchmarks.growth import curve_of_catalogs, curve_of_uploads
-from tests.benchmarks.tools import CACHE
+from tests.benchmarks.tools import CACHE, BenchmarkError
 from tests.harness.process import Server
 
 MIB = 1 << 20
@@ -61,7 +61,7 @@ class Client:
         line = self._process.stdout.readline()
         told: dict[str, Any] = json.loads(line or '{"error": "the crowd has ended"}')
         if "error" in told:
-            raise SystemExit(f"many: {told['error']}")
+            raise BenchmarkError(f"the crowd: {told['error']}")
         return told
 
     def do(self, *words: object) -> dict[str, Any]:
@@ -70,8 +70,8 @@ class Client:
 
 
 @contextmanager
-def crowd(port: int, count: int, size: int) -> Iterator[Client]:
-    words = [sys.executable, "-m", "tests.benchmarks.crowd", *map(str, (port, count, size))]
+def crowd(port: int, size: int) -> Iterator[Client]:
+    words = [sys.executable, "-m", "tests.benchmarks.crowd", *map(str, (port, size))]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -116,7 +116,7 @@ class Caller:
         answer = self._connection.getresponse()
         answer.read()
         if answer.status // 100 != 2:
-            raise SystemExit(f"many: {method} {path} was answered {answer.status}")
+            raise BenchmarkError(f"{method} {path} was answered {answer.status}")
         return answer.getheader("Location") or ""
 
     def heads(self, path: str, seconds: float, rate: float) -> Latency:
@@ -153,7 +153,8 @@ def milliseconds(latency: Latency) -> str:
 
 def connections(room: Path, count: int, seconds: float, rate: float) -> str:
     """`rate`: bytes per second altogether, in turn on all connections."""
-    server = Server(room / "data", "--durability=os", "--log-level=error")
+    options = ("--durability=os", "--log-level=error", "--body-timeout=1h")
+    server = Server(room / "data", *options)
     with server, ExitStack() as stack:
         port, process = server.endpoint.port, server.main
         caller = stack.enter_context(closing(Caller(port)))
@@ -162,10 +163,14 @@ def connections(room: Path, count: int, seconds: float, rate: float) -> str:
         caller.upload(body)
         alone = caller.heads(path, seconds, 200)
         quick = min(caller.upload(body) for _ in range(3))
-        memory, spent = process.memory_info().rss, cpu_of(process)
-        with crowd(port, count, MIB) as clients:
-            opened = clients.do("open")
-            took = cpu_of(process) - spent
+        memory = process.memory_info().rss
+        with crowd(port, MIB) as clients:
+            quarters = []
+            for quarter in range(1, 5):
+                begun, before = count * (quarter - 1) // 4, cpu_of(process)
+                clients.do("open", count * quarter // 4)
+                used = cpu_of(process) - before
+                quarters.append(f"{used / (count * quarter // 4 - begun) * 1e6:,.0f}")
             time.sleep(min(seconds, 3.0))  # the last checkpoints
             grown = process.memory_info().rss - memory
             files = files_of(process)
@@ -190,7 +195,7 @@ def connections(room: Path, count: int, seconds: float, rate: float) -> str:
     return table(
         ("one process", f"{count:,} uploads open"),
         [
-            ("CPU to begin one", f"{took / count * 1e6:.0f} µs, {opened['seconds']:.0f} s for all"),
+            ("CPU to begin one, by quarters", f"{' / '.join(quarters)} µs"),
             ("memory per connection", f"{grown / count / 1024:.1f} KiB"),
             ("files per connection", f"{each} ({sum(files.values()):,} in all)"),
             ("CPU while nothing comes", f"{idle * 100:.1f}% of a core"),
@@ -237,6 +242,10 @@ def main(words: Sequence[str] | None = None) -> int:
         room = Path(tempfile.mkdtemp(prefix="tusjumbo-many-", dir=asked.dir))
         try:
             print(parts[name](room), flush=True)
+        except BenchmarkError as error:
+            said = "\n".join(getattr(error, "__notes__", ()))  # the server's log among it
+            print(f"many: {error}\n{said}", file=sys.stderr)
+            return 1
         finally:
             shutil.rmtree(room, ignore_errors=True)
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.many import crowd, main
+from tests.benchmarks.tools import BenchmarkError
 from tests.harness.process import Server
 
 ROW = {
@@ -36,8 +37,8 @@ def test_every_figure_is_filled_in(
 
 @pytest.mark.wire
 def test_uploads_that_are_not_kept_are_found_out(tmp_path: Path) -> None:
-    with Server(tmp_path / "data") as server, crowd(server.endpoint.port, 3, 1000) as clients:
-        assert clients.do("open")["open"] == 3
+    with Server(tmp_path / "data") as server, crowd(server.endpoint.port, 1000) as clients:
+        assert clients.do("open", 3)["open"] == 3
         assert clients.do("drip", 0.1, 50)["sent"] >= 3
         clients.begin("end", 30)
         server.stop(30)
@@ -51,9 +52,9 @@ def test_uploads_that_are_not_kept_are_found_out(tmp_path: Path) -> None:
 
 @pytest.mark.wire
 def test_a_wrong_answer_ends_the_crowd() -> None:
-    said = pytest.raises(SystemExit, match=r"POST 0 was answered b'HTTP/1.1 500 ")
-    with refusing() as port, crowd(port, 1, 1000) as clients, said:
-        clients.do("open")
+    said = pytest.raises(BenchmarkError, match=r"POST 0 was answered b'HTTP/1.1 500 ")
+    with refusing() as port, crowd(port, 1000) as clients, said:
+        clients.do("open", 1)
 
 
 @contextmanager
