@@ -263,6 +263,36 @@ async def test_a_taken_name_is_an_upload_that_was_cut_short(store: LocalStore, r
 
 
 @pytest.mark.parametrize(
+    ("taken", "looks"),
+    [(0, 0), (1, 0), (2, 0), (3, 1)],
+    ids=["its own name", "with an end", "with the id", "with a number"],
+)
+async def test_an_upload_that_was_cut_short_is_found_by_its_name(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch, taken: int, looks: int
+) -> None:
+    """`completed` may have very many files, and is read through only if need be."""
+    completed = root / "completed"
+    completed.mkdir(parents=True)
+    for name in ["x.csv", "x-23456789.csv", "x-0123456789.csv"][:taken]:
+        (completed / name).write_bytes(b"mine")
+    await put(store, opened("0123456789"), {0: DATA})
+    session = sealed(DATA, "0123456789", "x.csv")
+    receipt = await store.publish(session)
+    read = []
+    scandir = os.scandir
+
+    def counted(path: Path) -> object:
+        read.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    assert await store.publish(session) == receipt
+    assert read == [completed] * looks
+    await store.remove(session)
+    assert len(list(completed.iterdir())) == taken
+
+
+@pytest.mark.parametrize(
     "code", ["EPERM", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK"], ids=lambda code: code
 )
 async def test_a_file_system_without_hard_links(

@@ -18,6 +18,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from tusjumbo import directories
@@ -33,6 +34,8 @@ from tusjumbo.stores import files, names
 from tusjumbo.stores.writing import LocalWriter
 
 _THREADS = 8
+_LIKELY = 3
+"""Names of a finished file that nearly all have one of, however many are called the same."""
 _COPIERS = 2
 """Threads that join uploads: enough for one disk, and bodies never wait for them."""
 
@@ -110,7 +113,7 @@ class LocalStore:
                 self._trim(source, session)
             if not self._was_made:
                 self._make_completed()
-            name = self._linked(source, found) or self._name(source, session)
+            name = self._linked(session, found) or self._name(source, session)
         directories.sync(self._completed, self._durability)
         return Receipt(f"{self._completed.name}/{name}")
 
@@ -165,11 +168,17 @@ class LocalStore:
             self._make_completed()
             os.link(source, target)
 
-    def _linked(self, source: Path, found: os.stat_result | None = None) -> str | None:
+    def _linked(self, session: UploadSession, found: os.stat_result | None = None) -> str | None:
         """The name that a publishing which was cut short has given to the file, if any."""
-        known = found or os.lstat(source)
+        known = found or os.lstat(self._sessions / session.id)
         if known.st_nlink == 1:
             return None
+        # One of these, unless others took them all.
+        wanted = names.sanitised(session.filename, session.id)
+        for name in islice(names.alternatives(wanted, session.id), _LIKELY):
+            with suppress(FileNotFoundError):
+                if os.path.samestat(known, os.lstat(self._completed / name)):
+                    return name
         for entry, found in files.regular(self._completed):
             if os.path.samestat(known, found):
                 return entry.name
@@ -252,7 +261,7 @@ class LocalStore:
         if session.phase is not Phase.SEALED:
             return None
         try:
-            name = self._linked(self._sessions / session.id)
+            name = self._linked(session)
         except FileNotFoundError:
             name = self._renamed(session)
         return None if name is None else self._completed / name
