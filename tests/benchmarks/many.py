@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 from tests.benchmarks.figures import Latency
-from tests.benchmarks.growth import curve_of_catalogs, curve_of_uploads
+from tests.benchmarks.growth import AS_USUAL, curve_of_catalogs, curve_of_uploads
 from tests.benchmarks.tools import CACHE, BenchmarkError
 from tests.harness.process import Server
 
@@ -151,10 +151,10 @@ def milliseconds(latency: Latency) -> str:
     return f"{latency.p50 * 1e3:.2f} / {latency.p99 * 1e3:.2f}"
 
 
-def connections(room: Path, count: int, seconds: float, rate: float) -> str:
+def connections(room: Path, count: int, size: int, seconds: float, rate: float) -> str:
     """`rate`: bytes per second altogether, in turn on all connections."""
     options = ("--durability=os", "--log-level=error", "--body-timeout=1h")
-    server = Server(room / "data", *options)
+    server = Server(room / "data", *options, environment=AS_USUAL)
     with server, ExitStack() as stack:
         port, process = server.endpoint.port, server.main
         caller = stack.enter_context(closing(Caller(port)))
@@ -164,7 +164,7 @@ def connections(room: Path, count: int, seconds: float, rate: float) -> str:
         alone = caller.heads(path, seconds, 200)
         quick = min(caller.upload(body) for _ in range(3))
         memory = process.memory_info().rss
-        with crowd(port, MIB) as clients:
+        with crowd(port, size) as clients:
             quarters = []
             for quarter in range(1, 5):
                 begun, before = count * (quarter - 1) // 4, cpu_of(process)
@@ -219,7 +219,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="connections, catalog, uploads")
     parser.add_argument("--connections", type=int, default=10_000)
-    parser.add_argument("--files", type=int, default=2, help="that an idle upload has open")
+    parser.add_argument(
+        "--files", type=int, default=3, help="that an upload has open: 2 below 64 KiB"
+    )
+    parser.add_argument("--size", type=int, default=MIB, help="of each upload, in bytes")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each phase")
     parser.add_argument("--rate", type=float, default=500.0, help="bytes per second, altogether")
     parser.add_argument("--most", type=int, default=5, help="10^MOST sessions at most")
@@ -231,7 +234,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"many: {count:,} connections, because of RLIMIT_NOFILE", file=sys.stderr)
     sizes = [10**power for power in range(2, (6 if asked.long else asked.most) + 1)]
     parts: dict[str, Callable[[Path], str]] = {
-        "connections": lambda room: connections(room, count, asked.seconds, asked.rate),
+        "connections": lambda room: connections(room, count, asked.size, asked.seconds, asked.rate),
         "catalog": lambda room: curve_of_catalogs(room, sizes),
         "uploads": lambda room: curve_of_uploads(room, sizes, asked.seconds, CACHE),
     }
