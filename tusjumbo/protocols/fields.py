@@ -15,6 +15,7 @@ Text is latin-1: one character for each byte on the wire.
 from __future__ import annotations
 
 import base64
+import binascii
 import calendar
 import re
 from collections.abc import Callable, Mapping
@@ -220,7 +221,7 @@ def _read_metadata(text: str) -> dict[str, bytes] | None:
         key, value = match.groups()
         if key in pairs:
             return None
-        pairs[key] = base64.b64decode(value or "", validate=True)
+        pairs[key] = binascii.a2b_base64(value or "")
     return pairs
 
 
@@ -320,7 +321,7 @@ _CHECKSUM = re.compile(rf"([!-+\--@\[-~]+) (?=.)({_BASE64})")
 
 def _read_checksum(text: str) -> Digest | None:
     match = _CHECKSUM.fullmatch(text)
-    return Digest(match[1], base64.b64decode(match[2], validate=True)) if match else None
+    return Digest(match[1], binascii.a2b_base64(match[2])) if match else None
 
 
 def _write_checksum(digest: Digest) -> str:

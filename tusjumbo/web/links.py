@@ -310,6 +310,7 @@ def _has_port(host: str) -> bool:
     return match is not None and match[2] is not None
 
 
+@lru_cache(maxsize=64)
 def _as_path(text: str, safe: str = _IN_PATH) -> str:
     """A path as it goes into a link: `""` or `/a/b`. Whatever is not `safe` is percent-encoded."""
     segments = text.strip("/")
