@@ -79,7 +79,7 @@ def place(scope: Scope) -> Place:
 
 def _cut_off(path: str, raw: bytes) -> str:
     """What a framework cut from `path` without saying so in root_path (Litestar does)."""
-    if b"%" not in raw and raw == path.encode("utf-8", "surrogatepass"):
+    if raw == path.encode("utf-8", "surrogatepass"):
         return ""
     whole = unquote_to_bytes(raw.partition(b"?")[0]).decode("utf-8", "replace").rstrip("/")
     end = path.rstrip("/")
