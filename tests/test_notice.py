@@ -85,6 +85,30 @@ def test_a_listener_may_stop_another_one() -> None:
     assert heard == ["heard"]
 
 
+def test_to_stop_is_to_look_at_nobody_else() -> None:
+    compared: list[object] = []
+
+    class Listener:
+        def __call__(self) -> None:
+            heard.append(self)
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return self is other
+
+        __hash__ = object.__hash__
+
+    notice = Notice()
+    heard: list[Listener] = []
+    listeners = [Listener() for _ in range(1000)]
+    stops = [notice.listen(listener) for listener in listeners]
+    for stop in stops[1:]:
+        stop()
+    notice.give()
+    assert compared == []
+    assert [id(each) for each in heard] == [id(listeners[0])]
+
+
 def test_a_notice_has_no_other_attributes() -> None:
     with pytest.raises(AttributeError):
         Notice().asked = True  # type: ignore[attr-defined]

@@ -15,7 +15,8 @@ class Notice:
 
     def __init__(self) -> None:
         self._given = False
-        self._listeners: list[Callable[[], None]] = []
+        # By a mark each, in order: ten thousand requests may listen to one, and stop one by one.
+        self._listeners: dict[object, Callable[[], None]] = {}
 
     @property
     def given(self) -> bool:
@@ -26,8 +27,8 @@ class Notice:
         if self._given:
             return
         self._given = True
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners.values():
             listener()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -35,10 +36,10 @@ class Notice:
         if self._given:
             listener()
             return lambda: None
-        self._listeners.append(listener)
+        mark = object()
+        self._listeners[mark] = listener
 
         def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            self._listeners.pop(mark, None)
 
         return stop
