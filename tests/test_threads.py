@@ -71,6 +71,12 @@ def calls(count: int) -> tuple[list[Call[None]], list[int]]:
     return [Call(loop, partial(done.append, number)) for number in range(count)], done
 
 
+async def turn() -> None:
+    """Of the loop."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 def desk(tokens: int) -> Desk:
     return Desks(tokens).of(asyncio.get_running_loop())
 
@@ -79,6 +85,8 @@ async def test_of_much_work_one_thread_is_told(started: list[Still]) -> None:
     at, (put, done) = desk(4), calls(10)
     for call in put:
         at.put(call)
+    assert len(started) == 0
+    await turn()
     assert len(started) == 1
     started[0].come()
     assert done == list(range(10))
@@ -95,13 +103,17 @@ async def test_work_that_comes_when_nobody_is_on_the_way_has_somebody_sent(
 
     def meanwhile() -> None:
         at.put(put[0])
+        at._tell_of_all()
         assert len(started) == 2
 
-    at.put(Call(asyncio.get_running_loop(), meanwhile))
+    first = Call(asyncio.get_running_loop(), meanwhile)
+    at.put(first)
+    await turn()
     started[0].come()
     assert done == [0]
     started[1].come()
     at.put(put[1])
+    await turn()
     assert [it.sent for it in started] == [0, 1]
     started[1].come()
     assert done == [0, 1]
@@ -114,8 +126,11 @@ async def test_no_more_are_sent_than_there_are_tokens(started: list[Still]) -> N
         for call in put:
             at.put(call)
 
-    at.put(Call(asyncio.get_running_loop(), meanwhile))
+    first = Call(asyncio.get_running_loop(), meanwhile)
+    at.put(first)
+    await turn()
     started[0].come()
+    await turn()
     assert done == [0, 1, 2]
     assert (len(started), started[0].sent) == (1, 0)
 
@@ -125,6 +140,7 @@ async def test_work_that_comes_just_before_a_thread_leaves_is_not_left(
 ) -> None:
     """Between its look at what waits and its token's return."""
     at, (put, done) = desk(1), calls(1)
+    first, late = Call(asyncio.get_running_loop(), lambda: None), put[0]
 
     class Tokens(list[None]):
         def append(self, token: None, /) -> None:
@@ -133,9 +149,11 @@ async def test_work_that_comes_just_before_a_thread_leaves_is_not_left(
             super().append(token)
 
     monkeypatch.setattr(at, "_tokens", Tokens([None]))
-    at.put(Call(asyncio.get_running_loop(), lambda: None))
+    at.put(first)
+    await turn()
     started[0].come()
     assert done == [0]
+    assert late.withdraw() is False
 
 
 async def test_of_much_that_is_done_the_loop_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +263,17 @@ async def test_where_no_other_thread_can_be_started_one_does_it_all(
     monkeypatch.setattr(threads._Thread, "start", start)
     results = await asyncio.gather(*(hop(int) for _ in range(10)), return_exceptions=True)
     assert results == [0] * 10
+
+
+async def test_whoever_is_gone_keeps_no_thread_busy(started: list[Still]) -> None:
+    at, (put, done) = desk(1), calls(3)
+    for call in put:
+        at.put(call)
+    await turn()
+    del put[1], call
+    started[0].come()
+    assert done == [0, 2]
+    assert threads._idle == list[object](started)
 
 
 # --- loops ---------------------------------------------------------------------------------------

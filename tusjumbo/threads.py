@@ -1,9 +1,9 @@
 """Threads: the way there and back for an asyncio event loop, which wakes as few as it can.
 
 A small upload crosses several times, and waking somebody costs more than most of what is done. So
-of much work one thread is told, which tells the next one if there is more than it takes itself;
-whoever is done goes on with what waits; and of much that is done the loop is told once. Threads are
-the process's; each `Desk` counts how many are at its work.
+of all the work of a turn of the loop one thread is told, which tells the next one if there is more
+than it takes itself; whoever is done goes on with what waits; and of much that is done the loop is
+told once. Threads are the process's; each `Desk` counts how many are at its work.
 
 No lock is held by anybody, so none is waited for in a loop: to append to a deque or a list and to
 pop from it is atomic. What must not be missed is said before it is looked whether anybody listens
@@ -81,6 +81,12 @@ class Call(Generic[T]):
             return False
         return True
 
+    def fail(self, error: RuntimeError) -> None:
+        """In the loop: it will not be carried out."""
+        if self.withdraw():
+            self._outcome = None, RuntimeError(*error.args)
+            self.end()
+
     def end(self) -> None:
         """In the loop."""
         self.is_over = True
@@ -101,26 +107,36 @@ class Call(Generic[T]):
 class Desk:
     """Work of one kind for one loop. A thread that is at it has taken a token from here."""
 
-    __slots__ = ("__weakref__", "_inbox", "_is_told", "_tokens", "_waiting")
+    __slots__ = ("__weakref__", "_inbox", "_is_telling", "_is_told", "_tokens", "_waiting")
 
     def __init__(self, tokens: int, inbox: _Inbox) -> None:
-        self._waiting: deque[Call[Any]] = deque()
+        self._waiting: deque[weakref.ref[Call[Any]]] = deque()
+        """Nobody is kept by it, neither callers nor the loop."""
         self._tokens = [None] * tokens
         self._is_told = False
         """Whether a thread is on its way, and will look at all that waits."""
+        self._is_telling = False
+        """Whether one will be told after this turn of the loop."""
         self._inbox = inbox
 
     def put(self, call: Call[Any]) -> None:
-        """Have a thread carry it out.
+        """Have a thread carry it out. It fails with a `RuntimeError` if none can be started."""
+        self._waiting.append(weakref.ref(call))
+        if not self._is_told and not self._is_telling:
+            self._is_telling = True
+            call.loop.call_soon(self._tell_of_all)
 
-        :raises RuntimeError: there is no thread, and none can be started
-        """
-        self._waiting.append(call)
+    def _tell_of_all(self) -> None:
+        self._is_telling = False
         try:
-            self._tell()
-        except RuntimeError:
-            if call.withdraw():
-                raise
+            if self._waiting:
+                self._tell()
+        except RuntimeError as error:
+            with suppress(IndexError):
+                while True:
+                    call = self._waiting.popleft()()
+                    if call is not None:
+                        call.fail(error)
 
     def work_off(self, thread: _Thread) -> None:
         """In a thread that was told: do what waits, until nothing does."""
@@ -137,7 +153,7 @@ class Desk:
         """What to do; None if nothing waits, and then the thread is idle."""
         while True:
             try:
-                call = self._waiting.popleft()
+                call = self._waiting.popleft()()
             except IndexError:
                 self._tokens.append(None)
                 if self._waiting and self._has_token():
@@ -147,7 +163,8 @@ class Desk:
             if self._waiting:
                 with suppress(RuntimeError):  # then this thread does it all
                     self._tell()
-            return call
+            if call is not None:
+                return call
 
     def _tell(self) -> None:
         """Send a thread, unless one is on its way or as many as may are here."""
