@@ -292,9 +292,11 @@ class UploadProtocol(stock.HttpToolsProtocol):
         least = self.limits.direct_from
         if least is None or left < least or self.is_leaving or self.scheme == "https":
             return None
-        file = self.transport.get_extra_info("socket").fileno()
+        wire = self.transport.get_extra_info("socket")
+        if wire is None:
+            return None
         try:
-            direct = DirectBody(self.loop, file, left)
+            direct = DirectBody(self.loop, wire.fileno(), left)
         except OSError:  # no file left for it; the transport has its own
             return None
         self.flow.pause_reading()
