@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.catalogs import raw
 from tests.catalogs.conftest import until
-from tusjumbo.catalogs import sqlite
+from tusjumbo.catalogs import rows, sqlite
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.sessions.ranges import RangeSet
@@ -222,6 +222,18 @@ async def test_changes_that_wait_share_a_transaction(catalog: SqliteCatalog, pat
     assert statements.count("COMMIT") == 2
     assert [(s.id, s.offset) for s in await catalog.listing()] == [("a", 2), ("b", 1), ("c", 0)]
     assert len(refused) == 1
+
+
+async def test_what_was_just_recorded_is_at_hand(catalog: SqliteCatalog) -> None:
+    new = replace(NEW, id="at hand", created_at=3.5)
+    await catalog.create(new)
+    assert await catalog.load("at hand") is new
+    after = await catalog.update("at hand", longer)
+    assert await catalog.load("at hand") is after
+    for number in range(2 * rows._KEPT):
+        await catalog.create(replace(NEW, id=f"b{number}"))
+    assert len(rows._kept) == rows._KEPT
+    assert await catalog.load("at hand") == after
 
 
 async def test_durability_is_what_sqlite_is_told(catalog: SqliteCatalog) -> None:

@@ -19,6 +19,8 @@ from tusjumbo.errors import (
     ClientDisconnected,
     DigestMismatch,
     StorageFailed,
+    StorageLost,
+    SystemFailure,
     UploadNotFound,
 )
 from tusjumbo.hop import Hop, here
@@ -244,20 +246,21 @@ async def test_a_silent_creation_creates_nothing(tmp_path: Path) -> None:
     await bench.house.aclose()
 
 
+@pytest.mark.parametrize("error", [StorageFailed(), StorageLost("a")], ids=["failed", "lost"])
 async def test_what_cannot_be_finished_now_is_finished_later(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: SystemFailure
 ) -> None:
     def fail(*_: object) -> None:
-        raise StorageFailed
+        raise error
 
     session = await bench.create()
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "_publish", fail)
-        with pytest.raises(StorageFailed):
+        with pytest.raises(type(error)):
             await bench(Append(id=session.id, at=0, content=SMALL), DATA)
         assert (await bench.house.catalog.load(session.id)).phase is Phase.SEALED
         create = Create(length=len(DATA), metadata={}, echo={}, content=SMALL)
-        with pytest.raises(StorageFailed):
+        with pytest.raises(type(error)):
             await bench(create, DATA)
         assert [each.id for each in await bench.sessions()] == [session.id]
     assert (await bench(Inspect(session.id))).session.phase is Phase.DONE
