@@ -289,11 +289,10 @@ class UploadProtocol(stock.HttpToolsProtocol):
             self.flow.resume_reading()
 
     def read_directly(self, left: int) -> DirectBody | None:
-        least = self.limits.direct_from
-        if least is None or left < least or self.is_leaving or self.scheme == "https":
+        least, wire = self.limits.direct_from, self.transport.get_extra_info("socket")
+        if least is None or left < least or wire is None:
             return None
-        wire = self.transport.get_extra_info("socket")
-        if wire is None:
+        if self.is_leaving or self.scheme == "https":
             return None
         try:
             direct = DirectBody(self.loop, wire.fileno(), left)
