@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -81,10 +82,21 @@ def desk(tokens: int) -> Desk:
     return Desks(tokens).of(asyncio.get_running_loop())
 
 
-async def test_of_much_work_one_thread_is_told(started: list[Still]) -> None:
+async def test_of_much_work_one_thread_is_told(
+    started: list[Still], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at, (put, done) = desk(4), calls(10)
+    loop = asyncio.get_running_loop()
+    call_soon, soon = loop.call_soon, list[object]()
+
+    def noting(call: Callable[..., object], *args: Any, **named: Any) -> object:
+        soon.append(call)
+        return call_soon(call, *args, **named)
+
+    monkeypatch.setattr(loop, "call_soon", noting)
     for call in put:
         at.put(call)
+    assert len(soon) == 1
     assert len(started) == 0
     await turn()
     assert len(started) == 1
