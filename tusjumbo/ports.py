@@ -124,12 +124,15 @@ class Writer(Protocol):
         """
         ...
 
-    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+    async def draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
         """Put what `read` has, at most `limit` bytes, at offset `at`, by way of `memory`.
 
-        In one hop to a thread, where `read` is called until it returns 0. Returns how much it was.
+        In one hop to a thread, where `read` is called until it returns 0, and `put` with how many
+        bytes were put, whenever some were: so it is known how many there are if it fails.
 
-        :raises StorageFull: :raises StorageFailed: some may have been written, and some lost
+        :raises StorageFull: :raises StorageFailed: what was read and not put is lost
         """
         ...
 

@@ -209,12 +209,14 @@ class BytesWriter:
         self.file[at : at + len(data)] = data
         self.store.writes.append(len(data))
 
-    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
-        drawn = 0
-        while count := read(memory[: limit - drawn]):
-            await self.write(at + drawn, memory[:count], None)
-            drawn += count
-        return drawn
+    async def draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
+        stop = at + limit
+        while count := read(memory[: stop - at]):
+            await self.write(at, memory[:count], None)
+            put(count)
+            at += count
 
     async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
         await checkpoint()

@@ -220,6 +220,27 @@ async def test_what_was_written_before_the_disk_was_full_can_be_synced(
     assert tree(root) == {"sessions/a": DATA * 2}
 
 
+async def test_what_was_drawn_before_the_disk_was_full_is_known(
+    store: LocalStore, root: Path, system: System
+) -> None:
+    counts: list[int] = []
+
+    def read(buffer: memoryview) -> int:
+        buffer[:] = DATA[: len(buffer)]
+        return len(buffer)
+
+    def put_two(name: str) -> OSError | None:
+        return OSError(errno.ENOSPC, "full") if name == "pwrite" and len(counts) == 2 else None
+
+    system.fails = put_two
+    async with store.writing(opened()) as writer:
+        with pytest.raises(StorageFull):
+            await writer.draw(0, read, memoryview(bytearray(100)), 1000, counts.append)
+        await writer.sync()
+    assert counts == [100, 100]
+    assert tree(root) == {"sessions/a": DATA[:100] * 2}
+
+
 @pytest.mark.parametrize(
     ("stored", "kept"),
     [

@@ -15,6 +15,7 @@ Invariant: while there is an inspection, no file gets its final name that it has
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -174,16 +175,19 @@ class HeadWriter:
             await self._head.judge()
         await self._writer.write(at, data, hasher)
 
-    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+    async def draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
         """See the port.
 
         :raises MediaTypeRefused: as `write` does
         """
         if self._head.is_seen:
-            return await self._writer.draw(at, read, memory, limit)
-        count = read(memory[:limit])
-        await self.write(at, memory[:count], None)
-        return count
+            await self._writer.draw(at, read, memory, limit, put)
+        else:
+            count = read(memory[:limit])
+            await self.write(at, memory[:count], None)
+            put(count)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._writer.copy(part, start, stop, at)

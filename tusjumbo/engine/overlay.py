@@ -8,7 +8,7 @@ before anything of the body is committed. Committed bytes never change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.errors import ChunkConflict
@@ -40,14 +40,16 @@ class Overlay:
                 if compared.differs:
                     raise ChunkConflict(self._session.id, start, stop)
 
-    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
+    async def draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
         """See the port.
 
         :raises ChunkConflict: other bytes are committed there
         """
         count = read(memory[:limit])
         await self.write(at, memory[:count], None)
-        return count
+        put(count)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._there().copy(part, start, stop, at)

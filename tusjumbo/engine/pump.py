@@ -299,9 +299,12 @@ class Pump:
         limit = min(DRAWN, self._take.ceiling - self._received)
         try:
             async with self._writing() as writer:
-                count = await writer.draw(self._received, read, block.memory, limit)
+                await writer.draw(self._received, read, block.memory, limit, self._put)
         finally:
             self._blocks.give(block)
+
+    def _put(self, count: int) -> None:
+        """So much was drawn and written, by a thread for which everybody here waits."""
         self._received += count
         self._written = self._received
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,8 +60,10 @@ class LocalWriter:
     async def write(self, at: int, data: memoryview, hasher: Hasher | None) -> None:
         await self._hop(files.told, self._write, at, data, hasher)
 
-    async def draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
-        return await self._hop(files.told, self._draw, at, read, memory, limit)
+    async def draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
+        await self._hop(files.told, self._draw, at, read, memory, limit, put)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._copying(files.told, self._copy, self._path.with_name(part.id), start, stop, at)
@@ -103,16 +105,18 @@ class LocalWriter:
             files.write_all(file, data, at)
         self._stop = max(self._stop, at + len(data))
 
-    def _draw(self, at: int, read: Reading, memory: memoryview, limit: int) -> int:
-        stop = at
-        while room := min(len(memory), at + limit - stop):
+    def _draw(
+        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+    ) -> None:
+        stop = at + limit
+        while room := min(len(memory), stop - at):
             count = _filled(memory[:room], read)
             if count:
-                self._write(stop, memory[:count], None)
-                stop += count
+                self._write(at, memory[:count], None)
+                put(count)
+                at += count
             if count < room:
-                break
-        return stop - at
+                return
 
     def _copy(self, source: Path, start: int, stop: int, at: int) -> None:
         file = self._opened()
