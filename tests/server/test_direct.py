@@ -298,3 +298,25 @@ def test_it_is_not_closed_under_a_reader(monkeypatch: pytest.MonkeyPatch) -> Non
         reader.join()
         assert body._socket.fileno() == -1
         assert body.close() is True
+
+
+def test_a_slow_client_costs_no_second_file(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it sends much at once: then it is read directly again."""
+    monkeypatch.setattr("tusjumbo.server.direct.SLOW", 0.02)
+    made = count_direct(monkeypatch)
+    bodies: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(body_of(scope))
+        await draw_all(scope, receive, send)
+
+    with served(app, loop=loop) as server, server.endpoint.connect() as wire:
+        wire.head("PATCH", "/u", {"Content-Length": "2000000"})
+        for at in (0, 10):
+            poll(lambda: bodies and bodies[0].is_slow, PATIENCE, "nobody notices")
+            assert bodies[0].reading is None
+            assert len(made) == 1
+            wire.send(pattern(2_000_000)[at : at + 10])
+        wire.send(pattern(2_000_000)[20:])
+        assert wire.read().body == pattern(2_000_000)
+    assert len(made) > 1

@@ -17,6 +17,8 @@ from tusjumbo.ports import Reading, Source
 from tusjumbo.sessions.commands import Content, Digest, Promised
 from tusjumbo.sessions.events import Ending
 
+_NOTHING = memoryview(b"")
+
 LARGEST = 64 * 1024
 """Bytes of a small body."""
 
@@ -31,7 +33,7 @@ class Peeked:
     """See `tusjumbo.ports.Source`: one that may be looked at before it is read."""
 
     def __init__(self, source: Source) -> None:
-        self.seen = memoryview(b"")
+        self.seen = _NOTHING
         """What `look` has seen, and nobody has read since."""
         self._source = source
         self._error: Exception | None = None
@@ -62,7 +64,9 @@ class Peeked:
         if not await self._source.wait():
             return None
         memory = memoryview(bytearray(size))
-        self.seen = memory[: self._source.readinto(memory)]
+        count = self._source.readinto(memory)
+        # A slow client keeps what is seen of it waiting, but not the room for the rest.
+        self.seen = memory if count == size else memoryview(bytes(memory[:count]))
         if len(self.seen) == size and not await self._source.wait():
             return Ending.END
         return None
@@ -79,7 +83,7 @@ class Peeked:
             return self._source.readinto(buffer)
         count = min(len(buffer), len(self.seen))
         buffer[:count] = self.seen[:count]
-        self.seen = self.seen[count:]
+        self.seen = self.seen[count:] or _NOTHING
         return count
 
     @property

@@ -41,7 +41,7 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEve
 from uvicorn.protocols.http import httptools_impl as stock
 
 from tusjumbo.notice import Notice
-from tusjumbo.server.direct import DirectBody
+from tusjumbo.server.direct import BRISK, DirectBody
 from tusjumbo.server.limits import Limits
 
 CLOSE = (b"connection", b"close")
@@ -113,8 +113,8 @@ class UploadCycle(stock.RequestResponseCycle):
     held: int
     reading: DirectBody | None
     """The rest of the body, while the transport does not receive it."""
-    is_cut: bool
-    """Whether it ended there before its end."""
+    is_slow: bool
+    """Whether the client is better waited for by the transport."""
     trailers: list[tuple[bytes, bytes]]
     """Fields after the body. Never among the headers: they come too late to decide anything."""
     end_told: bool
@@ -144,6 +144,7 @@ class UploadCycle(stock.RequestResponseCycle):
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
         self.held += len(piece)
+        self.is_slow = self.is_slow and len(piece) < BRISK
         self.message_event.set()
 
     def discard(self) -> None:
@@ -215,11 +216,11 @@ class UploadCycle(stock.RequestResponseCycle):
     async def wait(self) -> bool:
         self._tell_to_continue()
         while not (self.pieces or self.is_whole or self._is_over):
-            if self.reading is None and not self.is_cut and (left := self.left):
+            if self.reading is None and not self.is_slow and (left := self.left):
                 self.reading = self.connection.read_directly(left)
             if self.reading is not None:
                 await self.reading.wait()
-                if not self.reading.is_over:
+                if not (self.reading.is_over or self.reading.is_slow):
                     return True
                 self._read_again()
                 continue
@@ -237,8 +238,8 @@ class UploadCycle(stock.RequestResponseCycle):
         if self.reading is not None:
             self.received = self.arrived
             reading, self.reading = self.reading, None
-            # The transport has to see that for itself, and ends the connection in its own way.
-            self.is_cut = reading.is_cut
+            # The transport has to see a cut for itself, and ends the connection in its own way.
+            self.is_slow = reading.is_slow or reading.is_cut
             self.connection.read_again(reading)
 
     @property
@@ -305,7 +306,7 @@ def adopt(
     ours.received = ours.held = 0
     ours.pieces = deque()
     ours.reading = None
-    ours.is_cut = False
+    ours.is_slow = False
     ours.trailers = []
     ours.end_told = ours.input_ended = False
     ours.transport = Outlet(connection)

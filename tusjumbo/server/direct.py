@@ -17,8 +17,10 @@ import select
 import socket
 import threading
 
-BRISK = 128 << 10
+BRISK = 64 << 10
 """Bytes that have come without a pause, from which on a client counts as fast."""
+SLOW = 0.5
+"""Seconds of silence, from which on it counts as slow."""
 MOMENT = 1
 """Milliseconds in which more is to come from a fast one."""
 
@@ -34,6 +36,7 @@ class DirectBody:
         "_ready",
         "_socket",
         "is_cut",
+        "is_slow",
         "left",
     )
 
@@ -58,6 +61,8 @@ class DirectBody:
         """Bytes of the body that have not been read."""
         self.is_cut = False
         """Whether the client has gone before the end."""
+        self.is_slow = False
+        """Whether it takes its time, so that a file of its own is too much for it."""
 
     @property
     def is_awaited(self) -> bool:
@@ -70,7 +75,7 @@ class DirectBody:
 
     async def wait(self) -> None:
         """Return when there is something to read, or a good chance; also if it should be that
-        nothing more comes, or when this is closed. A cancelled call has taken nothing.
+        nothing more comes, or not soon, or when this is closed. A cancelled call has taken nothing.
         """
         has_more, self._has_more = self._has_more, False
         if has_more or self.is_over:
@@ -79,12 +84,18 @@ class DirectBody:
         file = self._socket.fileno()
         self._ready = ready = self._loop.create_future()
         self._loop.add_reader(file, self._wake)
+        rest = self._loop.call_later(SLOW, self._give_up)
         try:
             await ready
         finally:
             self._ready = None
+            rest.cancel()
             if not self._closing:
                 self._loop.remove_reader(file)
+
+    def _give_up(self) -> None:
+        self.is_slow = True
+        self._wake()
 
     def _wake(self) -> None:
         if self._ready is not None and not self._ready.done():

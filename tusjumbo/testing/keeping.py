@@ -34,6 +34,30 @@ def digest(data: bytes) -> bytes:
 
 
 class KeepingContract(StoreContract):
+    # --- drawing ---
+
+    @pytest.mark.parametrize("limit", [1, 100, len(DATA), 10**6])
+    async def test_what_is_drawn_is_stored(self, store: Store, limit: int) -> None:
+        waiting = bytearray(DATA)
+
+        def read(buffer: memoryview) -> int:
+            count = min(len(buffer), len(waiting), 77)
+            buffer[:count] = waiting[:count]
+            del waiting[:count]
+            return count
+
+        at = 0
+        counts: list[int] = []
+        async with store.writing(opened()) as writer:
+            while waiting:
+                counts.clear()
+                await writer.draw(at, read, memoryview(bytearray(60)), limit, counts.append)
+                assert 0 < sum(counts) <= limit
+                at += sum(counts)
+            await writer.draw(at, read, memoryview(bytearray(60)), limit, counts.append)
+        assert at == len(DATA)
+        assert await self._unfinished() == DATA
+
     # --- examining ---
 
     async def _stored(self, store: Store, state: str, data: bytes) -> UploadSession:
