@@ -26,7 +26,7 @@ NAMES = b"id,name,text,more\n"
 ROWS = 200_000_000 // len(ROW)
 
 # What is read of, and how far the peak may rise: a few blocks of the upload are in memory as well.
-SOURCES = {"path": 4 * MIB, "follow": 32 * MIB}
+SOURCES = {"path": 8 * MIB, "follow": 32 * MIB}
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -106,20 +106,20 @@ class UploadCycle(stock.RequestResponseCycle):
     connection: Connection
     length: int | None
     """Of the body, as announced; None if it is sent in chunks."""
-    received: int
+    received: int = 0
     """Bytes of the body that the transport has received."""
     pieces: deque[bytes]
     """Of the body, received and not yet taken by the app; `held` bytes."""
-    held: int
-    reading: DirectBody | None
+    held: int = 0
+    reading: DirectBody | None = None
     """The rest of the body, while the transport does not receive it."""
-    is_slow: bool
+    is_slow: bool = False
     """Whether the client is better waited for by the transport."""
     trailers: list[tuple[bytes, bytes]]
     """Fields after the body. Never among the headers: they come too late to decide anything."""
-    end_told: bool
+    end_told: bool = False
     """Whether the app has heard that the body is complete."""
-    input_ended: bool
+    input_ended: bool = False
     """Whether the client will send nothing more, though it may read the response."""
 
     # --- the body --------------------------------------------------------------------------------
@@ -303,12 +303,8 @@ def adopt(
     ours = cast(UploadCycle, cycle)
     ours.connection = connection
     ours.length = length
-    ours.received = ours.held = 0
     ours.pieces = deque()
-    ours.reading = None
-    ours.is_slow = False
     ours.trailers = []
-    ours.end_told = ours.input_ended = False
     ours.transport = Outlet(connection)
     told: dict[object, object] = {
         "closing": connection.closing,

@@ -415,19 +415,19 @@ class UploadProtocol(stock.HttpToolsProtocol):
         self._start_clock()
 
     def _start_clock(self) -> None:
-        match self._wait:
-            case Wait.NOTHING:
-                self._deadline.clear()
-            case Wait.HEAD:
-                self._set_clock(self.limits.header_timeout)
-            case Wait.REQUEST:
-                self._deadline.set(self.loop.time() + self.timeout_keep_alive)
-            case Wait.BODY:
-                self._arrived = self._incoming.arrived if self._incoming else 0
-                self._set_clock(self.limits.body_timeout)
-            case Wait.REST | Wait.CLOSE:
-                idle_ends = self.loop.time() + self.limits.linger_timeout
-                self._deadline.set(min(idle_ends, self._patience_ends))
+        wait = self._wait
+        if wait is Wait.NOTHING:
+            self._deadline.clear()
+        elif wait is Wait.REQUEST:
+            self._deadline.set(self.loop.time() + self.timeout_keep_alive)
+        elif wait is Wait.BODY:
+            self._arrived = self._incoming.arrived if self._incoming else 0
+            self._set_clock(self.limits.body_timeout)
+        elif wait is Wait.HEAD:
+            self._set_clock(self.limits.header_timeout)
+        else:
+            idle_ends = self.loop.time() + self.limits.linger_timeout
+            self._deadline.set(min(idle_ends, self._patience_ends))
 
     def _set_clock(self, seconds: float) -> None:
         if seconds:
