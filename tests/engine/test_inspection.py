@@ -400,7 +400,7 @@ async def sealed(bench: Bench, content: bytes = BAD) -> str:
     """A full upload that nobody has looked at yet: the settings were others then."""
     before = Bench()
     upload_id = await before.create(len(content))
-    before.store.faults = [None, StorageFailed()]
+    before.store.faults = [None, StorageFailed(), StorageFailed()]
     with pytest.raises(StorageFailed):
         await before.append(upload_id, 0, content)
     bench.catalog.sessions[upload_id] = before.session(upload_id)

@@ -148,7 +148,7 @@ async def test_a_session_that_changes_under_the_sweep_is_left_to_the_next_one() 
 async def test_a_crash_before_the_receipt_is_made_up_for() -> None:
     bench = Bench(limits=LIMITS)
     upload_id = await bench.create(3)
-    bench.store.faults = [None, StorageFailed()]
+    bench.store.faults = [None, StorageFailed(), StorageFailed()]
     with pytest.raises(StorageFailed):
         await bench.append(upload_id, 0, b"abc")
     assert bench.session(upload_id).phase is Phase.SEALED

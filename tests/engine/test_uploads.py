@@ -613,7 +613,7 @@ async def test_an_empty_body_on_a_finished_upload_is_welcome_and_finishes_nothin
 async def test_a_sealed_upload_is_finished_by_whoever_comes_next() -> None:
     bench = Bench()
     upload_id = await bench.create(3)
-    bench.store.faults = [None, StorageFailed()]
+    bench.store.faults = [None, StorageFailed(), StorageFailed()]
     with pytest.raises(StorageFailed):
         await bench.append(upload_id, 0, b"abc")
     assert bench.session(upload_id).phase is Phase.SEALED

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,9 +121,9 @@ def count_direct(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     begin = DirectBody.__init__
 
-    def counted(self: DirectBody, loop: Any, file: int, left: int) -> None:
+    def counted(self: DirectBody, loop: Any, wire: Any, left: int, came: int) -> None:
         made.append(left)
-        begin(self, loop, file, left)
+        begin(self, loop, wire, left, came)
 
     monkeypatch.setattr(DirectBody, "__init__", counted)
     return made
@@ -231,11 +232,11 @@ def _files() -> int:
 
 
 @contextmanager
-def pair(left: int) -> Iterator[tuple[DirectBody, socket.socket]]:
+def pair(left: int, came: int = 0) -> Iterator[tuple[DirectBody, socket.socket]]:
     loop = asyncio.new_event_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    body = DirectBody(loop, ours.fileno(), left)
+    body = DirectBody(loop, ours, left, came)
     try:
         yield body, theirs
     finally:
@@ -276,6 +277,17 @@ def test_a_fast_client_is_waited_for_a_moment() -> None:
             pass
         later.join()
         assert bytes(memory[:4]) == b"more"
+
+
+@pytest.mark.parametrize(("came", "is_waited_for"), [(BRISK - 1, False), (BRISK, True)])
+def test_a_client_that_has_been_fast_is_waited_for_at_once(
+    monkeypatch: pytest.MonkeyPatch, came: int, *, is_waited_for: bool
+) -> None:
+    moments: list[int] = []
+    with pair(10**9, came) as (body, _):
+        monkeypatch.setattr(body, "_news", SimpleNamespace(poll=moments.append))
+        assert body.draw(memoryview(bytearray(8))) == 0
+    assert bool(moments) is is_waited_for
 
 
 def test_it_is_not_closed_under_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:

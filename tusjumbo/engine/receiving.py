@@ -81,7 +81,7 @@ class Receive:
     async def __call__(self, delivery: Delivery) -> UploadSession:
         """Take the body. Returns the session as committed at the end of a whole body.
 
-        One that came small may be finished, and then the lease is over.
+        It may be finished by then, and the lease be over.
 
         :raises Refusal: the body was not what it should be
         :raises MediaTypeRefused: nor what is taken; the upload is over, but for a chunk's, whose
@@ -94,7 +94,7 @@ class Receive:
         if source is None or delivery.content.announced == 0:
             await body.check.verify(source, None, start, start)
             await body.commit(start, Arrived.WHOLE)
-            return body.session
+            return self._told(body)
         try:
             ending = await self._take(body, source)
         except MediaTypeRefused as refusal:
@@ -210,23 +210,17 @@ class _Body:
         return await self._pump(peeked) if ending is None else ending
 
     async def put(self, data: memoryview) -> None:
-        """Store and record the whole body, finish the upload if it is due, and end the lease.
-
-        What cannot be finished is not, and keeps its lease: the caller will try once more.
-        """
-        delivery, start = self._delivery, self.stop
+        """Store and record the whole body, and do what is to be done at its end."""
+        start, stop = self.stop, self.stop + len(data)
         async with AsyncExitStack() as stack:
             writer = await self._writer(stack)
             if writer is not None:
                 await writer.write(start, data, self.check.hasher)
-            await self.check.verify(delivery.source, writer, start, start + len(data))
-            await self._record(start + len(data), Arrived.WHOLE)
-        finish = self._receive.finish
-        if delivery.chunk is None and finish.is_due(self.session):
-            with suppress(SystemFailure):
-                self.finished = await finish.carry_out(self.session)
-        if delivery.chunk is not None or (self.finished or self.session).phase is not Phase.SEALED:
-            await delivery.lease.leave()
+            await self.check.verify(self._delivery.source, writer, start, stop)
+            part = self._due(stop, Arrived.WHOLE)
+            if part is not None:
+                await self._record(part)
+        await self._conclude()
 
     async def _pump(self, source: Source) -> Ending:
         receive, delivery = self._receive, self._delivery
@@ -258,23 +252,36 @@ class _Body:
         return writer
 
     async def commit(self, stop: int, arrived: Arrived) -> None:
-        await self._record(stop, arrived)
+        part = self._due(stop, arrived)
+        if part is not None and self._head is not None:
+            await self._head.judge()
+
+        async def steps() -> None:
+            if part is not None:
+                await self._record(part)
+            if arrived is Arrived.WHOLE:
+                await self._conclude()
+
+        if part is not None or arrived is Arrived.WHOLE:
+            await self._receive.means.together(steps)
         self.tell_of_parts()
 
     def tell_of_parts(self) -> None:
         if self.session.kind is Kind.PARTIAL and self.session.is_full:
             self._receive.part_is_full(self.session.id)
 
-    async def _record(self, stop: int, arrived: Arrived) -> None:
-        """Bytes first, catalog second: a range is recorded when it is as durable as it will be."""
+    def _due(self, stop: int, arrived: Arrived) -> rules.Part | None:
+        """What is to be recorded, if anything."""
         if self.session.phase is not Phase.OPEN:
-            return
+            return None
         part = self._part(stop, arrived)
         seals = rules.seals(self.session, part.finish) and self.session.is_full
         if part.start == part.stop and part.length == self.session.length and not seals:
-            return
-        if self._head is not None:
-            await self._head.judge()
+            return None
+        return part
+
+    async def _record(self, part: rules.Part) -> None:
+        """Bytes first, catalog second: a range is recorded when it is as durable as it will be."""
         if part.start < part.stop:
             await self._sync()
         means = self._receive.means
@@ -288,7 +295,19 @@ class _Body:
             session = change(self.session)
             await means.catalog.create(session)
             self.session = session
-        self.stop = stop
+        self.stop = part.stop
+
+    async def _conclude(self) -> None:
+        """At the end of a whole body: finish the upload if it is due, and end the lease.
+
+        What cannot be finished is not, and keeps its lease: the caller will try once more.
+        """
+        delivery, finish = self._delivery, self._receive.finish
+        if delivery.chunk is None and finish.is_due(self.session):
+            with suppress(SystemFailure):
+                self.finished = await finish.carry_out(self.session)
+        if delivery.chunk is not None or (self.finished or self.session).phase is not Phase.SEALED:
+            await delivery.lease.leave()
 
     def _part(self, stop: int, arrived: Arrived) -> rules.Part:
         finish = self._delivery.content.finish

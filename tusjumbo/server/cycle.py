@@ -35,6 +35,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
@@ -76,8 +77,11 @@ class Connection(Protocol):
         """There is room for more of the body."""
         ...
 
-    def read_directly(self, left: int) -> DirectBody | None:
-        """Leave the socket to somebody else for the next `left` bytes; None if that cannot be."""
+    def read_directly(self, left: int, came: int) -> DirectBody | None:
+        """Leave the socket to somebody else for the next `left` bytes; None if that cannot be.
+
+        `came`: how many came without a pause before them.
+        """
         ...
 
     def read_again(self, direct: DirectBody) -> None:
@@ -215,9 +219,11 @@ class UploadCycle(stock.RequestResponseCycle):
 
     async def wait(self) -> bool:
         self._tell_to_continue()
-        while not (self.pieces or self.is_whole or self._is_over):
+        while not (self.is_whole or self._is_over):
             if self.reading is None and not self.is_slow and (left := self.left):
-                self.reading = self.connection.read_directly(left)
+                self.reading = self.connection.read_directly(left, self.held)
+            if self.pieces:
+                break
             if self.reading is not None:
                 await self.reading.wait()
                 if not (self.reading.is_over or self.reading.is_slow):
@@ -244,11 +250,18 @@ class UploadCycle(stock.RequestResponseCycle):
 
     @property
     def direct(self) -> Callable[[memoryview], int] | None:
-        return None if self.reading is None or self.pieces else self.reading.draw
+        return None if self.reading is None else partial(self._draw, self.reading)
+
+    def _draw(self, reading: DirectBody, buffer: memoryview) -> int:
+        return self._pour(buffer) or reading.draw(buffer)
 
     def readinto(self, buffer: memoryview) -> int:
-        if self.reading is not None and not self.pieces:
-            return self.reading.readinto(buffer)
+        count = self._pour(buffer)
+        if not count and self.reading is not None:
+            count = self.reading.readinto(buffer)
+        return count
+
+    def _pour(self, buffer: memoryview) -> int:
         count = 0
         while self.pieces and count < len(buffer):
             piece = self.pieces.popleft()

@@ -40,21 +40,24 @@ class DirectBody:
         "left",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, file: int, left: int) -> None:
-        """Read the next `left` bytes from the socket with the number `file`, a stream.
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, wire: socket.socket, left: int, came: int
+    ) -> None:
+        """Read the next `left` bytes from a stream, of which `came` have come without a pause.
 
         :raises OSError: no more files can be opened
         """
         self._loop = loop
-        self._socket = socket.socket(fileno=os.dup(file))
+        file = os.dup(wire.fileno())
+        self._socket = socket.socket(wire.family, socket.SOCK_STREAM, wire.proto, file)
         self._socket.setblocking(False)  # which it is; but Python does not know
         self._mutex = threading.Lock()
         self._closing = False
         self._ready: asyncio.Future[None] | None = None
         self._news = select.poll()
         self._news.register(self._socket, select.POLLIN)
-        self._brisk = 0
-        """Bytes that were drawn since the client was last waited for."""
+        self._brisk = came
+        """Bytes that have come since the client was last waited for."""
         self._has_more = False
         """Whether there was no room for all that there was, most likely."""
         self.left = left

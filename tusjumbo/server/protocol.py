@@ -288,14 +288,14 @@ class UploadProtocol(stock.HttpToolsProtocol):
         if self._incoming is None or self._incoming.held <= self.limits.high_water:
             self.flow.resume_reading()
 
-    def read_directly(self, left: int) -> DirectBody | None:
+    def read_directly(self, left: int, came: int) -> DirectBody | None:
         least, wire = self.limits.direct_from, self.transport.get_extra_info("socket")
         if least is None or left < least or wire is None:
             return None
         if self.is_leaving or self.scheme == "https":
             return None
         try:
-            direct = DirectBody(self.loop, wire.fileno(), left)
+            direct = DirectBody(self.loop, wire, left, came)
         except OSError:  # no file left for it; the transport has its own
             return None
         self.flow.pause_reading()
