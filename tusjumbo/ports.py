@@ -113,6 +113,32 @@ class Catalog(Protocol):
         ...
 
 
+Reading: TypeAlias = Callable[[memoryview], int]
+"""Moves what waits into a buffer and returns how many bytes, 0 if nothing does. For threads: it may
+wait a moment."""
+
+
+class Draw(Protocol):
+    async def __call__(
+        self,
+        at: int,
+        read: Reading,
+        memory: memoryview,
+        limit: int,
+        put: Callable[[int], None],
+        hasher: Hasher | None,
+    ) -> None:
+        """Put what `read` has, at most `limit` bytes, at offset `at`, by way of `memory`, and feed
+        it to `hasher`.
+
+        In one hop to a thread, where `read` is called until it returns 0, and `put` with how many
+        bytes were put, whenever some were: so it is known how many there are if it fails.
+
+        :raises StorageFull: :raises StorageFailed: what was read and not put is lost
+        """
+        ...
+
+
 class Writer(Protocol):
     """An open session's bytes. Two writers never have the same ones: the lock sees to that."""
 
@@ -124,16 +150,9 @@ class Writer(Protocol):
         """
         ...
 
-    async def draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
-    ) -> None:
-        """Put what `read` has, at most `limit` bytes, at offset `at`, by way of `memory`.
-
-        In one hop to a thread, where `read` is called until it returns 0, and `put` with how many
-        bytes were put, whenever some were: so it is known how many there are if it fails.
-
-        :raises StorageFull: :raises StorageFailed: what was read and not put is lost
-        """
+    @property
+    def draw(self) -> Draw | None:
+        """None while what is to be written has to be seen here first."""
         ...
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
@@ -321,10 +340,6 @@ class Inspection(Protocol):
         :raises MediaTypeRefused: it is not, and never will be
         """
         ...
-
-
-Reading: TypeAlias = Callable[[memoryview], int]
-"""Moves what waits into a buffer and returns how many bytes. Never blocks; 0 if nothing waits."""
 
 
 class Source(Protocol):

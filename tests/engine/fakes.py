@@ -210,11 +210,17 @@ class BytesWriter:
         self.store.writes.append(len(data))
 
     async def draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+        self,
+        at: int,
+        read: Reading,
+        memory: memoryview,
+        limit: int,
+        put: Callable[[int], None],
+        hasher: Hasher | None,
     ) -> None:
         stop = at + limit
         while count := read(memory[: stop - at]):
-            await self.write(at, memory[:count], None)
+            await self.write(at, memory[:count], hasher)
             put(count)
             at += count
 

@@ -234,8 +234,10 @@ async def test_what_was_drawn_before_the_disk_was_full_is_known(
 
     system.fails = put_two
     async with store.writing(opened()) as writer:
+        draw = writer.draw
+        assert draw is not None
         with pytest.raises(StorageFull):
-            await writer.draw(0, read, memoryview(bytearray(100)), 1000, counts.append)
+            await draw(0, read, memoryview(bytearray(100)), 1000, counts.append, None)
         await writer.sync()
     assert counts == [100, 100]
     assert tree(root) == {"sessions/a": DATA[:100] * 2}

@@ -15,7 +15,6 @@ Invariant: while there is an inspection, no file gets its final name that it has
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -23,7 +22,7 @@ import anyio
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.engine.means import Means
 from tusjumbo.errors import MediaTypeRefused, SystemFailure
-from tusjumbo.ports import Inspection, Reading, Store, Verdict, Writer
+from tusjumbo.ports import Draw, Inspection, Store, Verdict, Writer
 from tusjumbo.sessions.commands import Keep
 from tusjumbo.sessions.events import UploadRefused
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
@@ -175,19 +174,9 @@ class HeadWriter:
             await self._head.judge()
         await self._writer.write(at, data, hasher)
 
-    async def draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
-    ) -> None:
-        """See the port.
-
-        :raises MediaTypeRefused: as `write` does
-        """
-        if self._head.is_seen:
-            await self._writer.draw(at, read, memory, limit, put)
-        else:
-            count = read(memory[:limit])
-            await self.write(at, memory[:count], None)
-            put(count)
+    @property
+    def draw(self) -> Draw | None:
+        return self._writer.draw if self._head.is_seen else None
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._writer.copy(part, start, stop, at)

@@ -8,16 +8,18 @@ before anything of the body is committed. Committed bytes never change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.errors import ChunkConflict
-from tusjumbo.ports import Reading, Store, Writer
+from tusjumbo.ports import Store, Writer
 from tusjumbo.sessions.session import UploadSession
 
 
 class Overlay:
     """See `tusjumbo.ports.Writer`. What `session` has committed must not grow where this writes."""
+
+    draw = None
 
     def __init__(self, writer: Writer | None, store: Store, session: UploadSession) -> None:
         """`writer` may be None where everything is in."""
@@ -39,17 +41,6 @@ class Overlay:
                 await self._store.examine(self._session, start, stop, compared)
                 if compared.differs:
                     raise ChunkConflict(self._session.id, start, stop)
-
-    async def draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
-    ) -> None:
-        """See the port.
-
-        :raises ChunkConflict: other bytes are committed there
-        """
-        count = read(memory[:limit])
-        await self.write(at, memory[:count], None)
-        put(count)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._there().copy(part, start, stop, at)

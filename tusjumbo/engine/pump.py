@@ -4,9 +4,8 @@ Two sides, two blocks: `_fill` reads into one block while `_drain` writes the ot
 and writing overlap and memory stays constant. The writing side takes whatever is there as soon as
 it is free: pieces grow when the disk is slow and stay small when the client is.
 
-Where the source can be read by a thread, and nothing has to be hashed meanwhile, the thread that
-writes does both (`draw`): the bytes cost the event loop nothing then. `_fill` only waits for them.
-Hashing takes longer than receiving, so there two sides are quicker.
+Where the source can be read by a thread, the thread that writes does both (`draw`): the bytes cost
+the event loop nothing then. `_fill` only waits for them.
 
 The invariant: `_drain` always gets to the end. It is shielded from cancellation, so whatever the
 reason for stopping (the enum `Ending`), the bytes that were read are written and committed. Only
@@ -32,7 +31,7 @@ from tusjumbo.engine.blocks import Block, Blocks
 from tusjumbo.engine.checks import Check
 from tusjumbo.errors import ClientDisconnected, SystemFailure
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Reading, Source, Writer
+from tusjumbo.ports import Draw, Reading, Source, Writer
 from tusjumbo.sessions.commands import Content, Keep
 from tusjumbo.sessions.events import Ending
 from tusjumbo.sessions.rules import Take
@@ -103,7 +102,7 @@ class Pump:
         self._checkpoint_reached = take.start
         self._checkpoint_at = 0.0
         self._clock = 0.0  # of the loop, ahead of time.monotonic
-        self._drawing: Reading | None = None
+        self._drawing: Callable[[], Awaitable[None]] | None = None
         self._drawn = anyio.Event()
         self._filling: Block | None = None
         self._filled = anyio.Event()
@@ -221,9 +220,9 @@ class Pump:
         return Ending.END if self._received >= self._take.floor else Ending.SHORT
 
     async def _take_in(self) -> int:
-        direct = None if self._check.hasher else self._source.direct
-        if direct is not None:
-            return await self._have_drawn(direct)
+        read, draw = self._source.direct, None if self._writer is None else self._writer.draw
+        if read is not None and draw is not None:
+            return await self._have_drawn(partial(self._draw, draw, read))
         block = await self._block_with_room()
         count = self._source.readinto(block.room(self._take.ceiling - self._received))
         block.filled += count
@@ -231,11 +230,11 @@ class Pump:
         self._filled.set()
         return count
 
-    async def _have_drawn(self, read: Reading) -> int:
+    async def _have_drawn(self, drawing: Callable[[], Awaitable[None]]) -> int:
         if self._failure is not None:
             await anyio.sleep_forever()  # nobody is there to do it; this task is being cancelled
         before = self._received
-        self._drawing, self._drawn = read, anyio.Event()
+        self._drawing, self._drawn = drawing, anyio.Event()
         self._filled.set()
         # Nobody may look at the source while a thread reads from it.
         with anyio.CancelScope(shield=True):
@@ -276,8 +275,8 @@ class Pump:
             finally:
                 self._blocks.give(block)
         elif self._drawing is not None:
-            read, self._drawing = self._drawing, None
-            await self._draw(read)
+            drawing, self._drawing = self._drawing, None
+            await drawing()
             self._drawn.set()
         elif self._over:
             return True
@@ -294,12 +293,12 @@ class Pump:
             await writer.write(self._written, block.data, self._check.hasher)
         self._written += block.filled
 
-    async def _draw(self, read: Reading) -> None:
+    async def _draw(self, draw: Draw, read: Reading) -> None:
         block = await self._blocks.take()
         limit = min(DRAWN, self._take.ceiling - self._received)
         try:
-            async with self._writing() as writer:
-                await writer.draw(self._received, read, block.memory, limit, self._put)
+            async with self._writing():
+                await draw(self._received, read, block.memory, limit, self._put, self._check.hasher)
         finally:
             self._blocks.give(block)
 

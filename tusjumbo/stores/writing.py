@@ -61,9 +61,15 @@ class LocalWriter:
         await self._hop(files.told, self._write, at, data, hasher)
 
     async def draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+        self,
+        at: int,
+        read: Reading,
+        memory: memoryview,
+        limit: int,
+        put: Callable[[int], None],
+        hasher: Hasher | None,
     ) -> None:
-        await self._hop(files.told, self._draw, at, read, memory, limit, put)
+        await self._hop(files.told, self._draw, at, read, memory, limit, put, hasher)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
         await self._copying(files.told, self._copy, self._path.with_name(part.id), start, stop, at)
@@ -106,13 +112,19 @@ class LocalWriter:
         self._stop = max(self._stop, at + len(data))
 
     def _draw(
-        self, at: int, read: Reading, memory: memoryview, limit: int, put: Callable[[int], None]
+        self,
+        at: int,
+        read: Reading,
+        memory: memoryview,
+        limit: int,
+        put: Callable[[int], None],
+        hasher: Hasher | None,
     ) -> None:
         stop = at + limit
         while room := min(len(memory), stop - at):
             count = _filled(memory[:room], read)
             if count:
-                self._write(at, memory[:count], None)
+                self._write(at, memory[:count], hasher)
                 put(count)
                 at += count
             if count < room:

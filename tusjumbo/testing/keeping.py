@@ -48,14 +48,18 @@ class KeepingContract(StoreContract):
 
         at = 0
         counts: list[int] = []
+        memory, hasher = memoryview(bytearray(60)), hashlib.sha256()
         async with store.writing(opened()) as writer:
+            draw = writer.draw
+            assert draw is not None
             while waiting:
                 counts.clear()
-                await writer.draw(at, read, memoryview(bytearray(60)), limit, counts.append)
+                await draw(at, read, memory, limit, counts.append, hasher)
                 assert 0 < sum(counts) <= limit
                 at += sum(counts)
-            await writer.draw(at, read, memoryview(bytearray(60)), limit, counts.append)
+            await draw(at, read, memory, limit, counts.append, None)
         assert at == len(DATA)
+        assert hasher.digest() == hashlib.sha256(DATA).digest()
         assert await self._unfinished() == DATA
 
     # --- examining ---
