@@ -6,6 +6,7 @@ The settings are those of `ServerSettings`; the app does what the path says, and
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -50,6 +51,9 @@ class App:
                 await self._ignore()
             case "/scope":
                 known = {"client": scope["client"], "scheme": scope["scheme"]}
+                await respond(send, body=json.dumps(known).encode())
+            case "/collector":
+                known = {"frozen": gc.get_freeze_count(), "threshold": gc.get_threshold()[0]}
                 await respond(send, body=json.dumps(known).encode())
             case "/hang":
                 self._tell("hangs")

@@ -18,6 +18,7 @@ from tests.server.serving import Certificate
 from tests.server.test_workers import Ran
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.server import run
+from tusjumbo.server.process import GARBAGE
 from tusjumbo.server.run import serve
 from tusjumbo.settings import ServerSettings, UploadSettings
 
@@ -55,6 +56,17 @@ def test_the_scope_says_who_asks_not_what_a_header_says(tmp_path: Path) -> None:
         assert (scope["client"][0], scope["scheme"]) == ("127.0.0.1", "http")
         assert server.stop() == 0
     assert "GET /scope" not in server.log
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["alone", "two workers"])
+def test_the_garbage_collector_is_not_bothered_with_what_is_loaded(
+    tmp_path: Path, workers: int
+) -> None:
+    with Ran(tmp_path, workers=workers) as server, server.endpoint.connect() as wire:
+        found = json.loads(wire.request("GET", "/collector").body)
+        assert found["frozen"] > 10_000
+        assert found["threshold"] == GARBAGE
+        assert server.stop() == 0
 
 
 def broken(tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from uvicorn._types import ASGIApplication
@@ -19,6 +18,7 @@ from tusjumbo.errors import ConfigurationError
 from tusjumbo.server.choice import http_class
 from tusjumbo.server.limits import Limits, UploadConfig
 from tusjumbo.server.listening import listening
+from tusjumbo.server.process import allow_files, keep_what_is_loaded
 from tusjumbo.server.stopping import UploadServer
 from tusjumbo.server.workers import Workers
 from tusjumbo.settings import ServerSettings, UploadSettings
@@ -27,9 +27,6 @@ Factory: TypeAlias = Callable[[], ASGIApplication]
 
 WORKER_PATIENCE = 30
 """Seconds without a sign of life until a worker is replaced: it may start on a busy machine."""
-
-FILES = 65536
-"""How many files a process may have open, if the system lets it."""
 
 
 def serve(
@@ -49,7 +46,7 @@ def serve(
     :raises ConfigurationError: cannot listen there, or cannot use the certificate
     """
     _check_certificate(server)
-    _allow_files()
+    allow_files()
     config = configuration(app, upload, server, log_config)
     with listening(server) as (sockets, urls):
 
@@ -59,6 +56,8 @@ def serve(
 
         if server.workers > 1:
             return Workers(config, sockets, announce).serve()
+        config.load()
+        keep_what_is_loaded()
         return UploadServer(config, announce).work(sockets)
 
 
@@ -91,23 +90,6 @@ def configuration(
     )
     config.http = http_class()  # may warn, so only now that logging is configured
     return config
-
-
-def _allow_files() -> None:
-    """Let this process and its workers open as many files as they may, up to FILES.
-
-    An upload in progress needs three, and 1,024 is what systems allow to who does not ask: a limit
-    that is there for `select`, which is not used here.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY:
-        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _check_certificate(server: ServerSettings) -> None:

@@ -26,6 +26,7 @@ from uvicorn.supervisors import multiprocess as stock
 
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.server.limits import Limits, UploadConfig
+from tusjumbo.server.process import keep_what_is_loaded
 from tusjumbo.server.stopping import GRACE, UploadServer
 
 FORCED_GRACE = 2.0
@@ -57,6 +58,7 @@ class Worker(stock.Process):
         except Exception:
             _logger.exception("The app could not be made.")
             sys.exit(STARTUP_FAILURE)
+        keep_what_is_loaded()
         sys.exit(server.work(sockets or []))
 
     def _healthcheck(self, timeout: float) -> bool | None:

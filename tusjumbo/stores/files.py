@@ -36,7 +36,7 @@ def told(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise (StorageFull() if error.errno in _FULL else StorageFailed()) from error
 
 
-def opened(path: Path, flags: int, durability: Durability) -> int:
+def opened(path: str, flags: int, durability: Durability) -> int:
     """The file's number; with O_CREAT also its directory is made."""
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -44,7 +44,7 @@ def opened(path: Path, flags: int, durability: Durability) -> int:
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-    directories.make(path.parent, durability)
+    directories.make(Path(path).parent, durability)
     return os.open(path, flags, 0o666)
 
 
@@ -78,7 +78,7 @@ def sync_data(file: int) -> None:
         os.fsync(file)
 
 
-def unlink(path: Path) -> bool:
+def unlink(path: str) -> bool:
     """Remove the file. False if there is none."""
     try:
         os.unlink(path)
@@ -87,7 +87,7 @@ def unlink(path: Path) -> bool:
     return True
 
 
-def is_file(path: Path, length: int | None) -> bool:
+def is_file(path: str, length: int | None) -> bool:
     try:
         found = os.stat(path)
     except FileNotFoundError:

@@ -62,10 +62,12 @@ class LocalStore:
         self._hop = Hop(_THREADS)
         self._copying = Hop(_COPIERS)
         self._was_made = False
+        # Joined as text, which is much quicker, and comes several times with each upload.
+        self._prefix, self._name_prefix = f"{self._sessions}/", f"{self._completed}/"
 
     @asynccontextmanager
     async def writing(self, session: UploadSession) -> AsyncIterator[Writer]:
-        path = self._sessions / session.id
+        path = self._at(session.id)
         writer = LocalWriter(path, session, self._durability, self._hop, self._copying)
         try:
             await writer.check()
@@ -78,7 +80,7 @@ class LocalStore:
         return await self._hop(files.told, self._publish, session)
 
     async def settle(self, session: UploadSession) -> None:
-        await self._hop(files.told, files.unlink, self._sessions / session.id)
+        await self._hop(files.told, files.unlink, self._at(session.id))
 
     async def abandon(self, session: UploadSession) -> None:
         await self._hop(files.told, self._abandon, session.id)
@@ -98,10 +100,19 @@ class LocalStore:
     async def strays(self, before: float) -> Sequence[str]:
         return await self._hop(files.told, self._strays, before)
 
+    def _at(self, upload_id: str) -> str:
+        return self._prefix + upload_id
+
+    def _aside_at(self, upload_id: str) -> str:
+        return f"{self._abandoned}/{upload_id}"
+
+    def _named(self, name: str) -> str:
+        return self._name_prefix + name
+
     # --- in a thread ---
 
     def _publish(self, session: UploadSession) -> Receipt:
-        source = self._sessions / session.id
+        source = self._at(session.id)
         found = _found(source)
         name = None
         if found is None:
@@ -121,7 +132,7 @@ class LocalStore:
         directories.make(self._completed, self._durability)
         self._was_made = True
 
-    def _trim(self, source: Path, session: UploadSession) -> None:
+    def _trim(self, source: str, session: UploadSession) -> None:
         """Make the file exactly as long as the upload, and durable. An empty one may be new.
 
         One that is as long as that is durable: what is committed is.
@@ -141,12 +152,12 @@ class LocalStore:
         finally:
             os.close(file)
 
-    def _name(self, source: Path, session: UploadSession) -> str:
+    def _name(self, source: str, session: UploadSession) -> str:
         """Give the file a name in `completed` that nothing else has."""
         wanted = names.sanitised(session.filename, session.id)
         for name in names.alternatives(wanted, session.id):
             try:
-                self._link(source, self._completed / name)
+                self._link(source, self._named(name))
             except FileExistsError:
                 continue
             except OSError as error:
@@ -156,12 +167,12 @@ class LocalStore:
             return name
         name = names.unique(wanted, session.id)
         # rename(2) replaces what it finds. Only this upload uses this name, and its lock is held.
-        if os.path.lexists(self._completed / name):
+        if os.path.lexists(self._named(name)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-        os.rename(source, self._completed / name)
+        os.rename(source, self._named(name))
         return name
 
-    def _link(self, source: Path, target: Path) -> None:
+    def _link(self, source: str, target: str) -> None:
         try:
             os.link(source, target)
         except FileNotFoundError:  # somebody has removed the directory
@@ -170,14 +181,14 @@ class LocalStore:
 
     def _linked(self, session: UploadSession, found: os.stat_result | None = None) -> str | None:
         """The name that a publishing which was cut short has given to the file, if any."""
-        known = found or os.lstat(self._sessions / session.id)
+        known = found or os.lstat(self._at(session.id))
         if known.st_nlink == 1:
             return None
         # One of these, unless others took them all.
         wanted = names.sanitised(session.filename, session.id)
         for name in islice(names.alternatives(wanted, session.id), _LIKELY):
             with suppress(FileNotFoundError):
-                if os.path.samestat(known, os.lstat(self._completed / name)):
+                if os.path.samestat(known, os.lstat(self._named(name))):
                     return name
         for entry, found in files.regular(self._completed):
             if os.path.samestat(known, found):
@@ -187,11 +198,11 @@ class LocalStore:
     def _renamed(self, session: UploadSession) -> str | None:
         """Likewise, where there are no hard links: then the file has left `sessions`."""
         name = names.unique(names.sanitised(session.filename, session.id), session.id)
-        return name if files.is_file(self._completed / name, session.length) else None
+        return name if files.is_file(self._named(name), session.length) else None
 
     def _abandon(self, upload_id: str) -> None:
-        source = self._sessions / upload_id
-        target = self._abandoned / upload_id
+        source = self._at(upload_id)
+        target = self._aside_at(upload_id)
         if os.path.lexists(source):
             directories.make(self._abandoned, self._durability)
             os.rename(source, target)
@@ -202,8 +213,8 @@ class LocalStore:
         directories.sync(self._sessions, self._durability)
 
     def _recover(self, session: UploadSession) -> None:
-        source = self._abandoned / session.id
-        target = self._sessions / session.id
+        source = self._aside_at(session.id)
+        target = self._at(session.id)
         # What is long enough is what was put back before a crash. Anything shorter is nobody's.
         if not _holds(target, session):
             if not _holds(source, session):
@@ -237,9 +248,9 @@ class LocalStore:
         if session.receipt is not None:
             # An operator may have moved it to another disk, with a link in its place.
             return os.open(self._locate(session), os.O_RDONLY | os.O_CLOEXEC)
-        for directory in (self._sessions, self._abandoned):
+        for path in (self._at(session.id), self._aside_at(session.id)):
             with suppress(FileNotFoundError):
-                return files.opened(directory / session.id, os.O_RDONLY, self._durability)
+                return files.opened(path, os.O_RDONLY, self._durability)
         finished = self._finished(session)
         if finished is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.id)
@@ -251,26 +262,26 @@ class LocalStore:
             with suppress(FileNotFoundError):
                 directories.sync(self._completed, self._durability)
         for directory in (self._sessions, self._abandoned):
-            if files.unlink(directory / session.id):
+            if files.unlink(str(directory / session.id)):
                 directories.sync(directory, self._durability)
 
-    def _finished(self, session: UploadSession) -> Path | None:
+    def _finished(self, session: UploadSession) -> str | None:
         """Where the finished file is, also if it got its name and a crash kept the receipt."""
         if session.receipt is not None:
-            return self._completed / PurePosixPath(session.receipt.path).name
+            return self._named(PurePosixPath(session.receipt.path).name)
         if session.phase is not Phase.SEALED:
             return None
         try:
             name = self._linked(session)
         except FileNotFoundError:
             name = self._renamed(session)
-        return None if name is None else self._completed / name
+        return None if name is None else self._named(name)
 
     def _locate(self, session: UploadSession) -> Path:
         path = self._finished(session)
         if session.receipt is None or path is None or not files.is_file(path, session.length):
             raise StorageLost(session.id)
-        return path
+        return Path(path)
 
     def _strays(self, before: float) -> list[str]:
         return [
@@ -280,7 +291,7 @@ class LocalStore:
         ]
 
 
-def _found(path: Path) -> os.stat_result | None:
+def _found(path: str) -> os.stat_result | None:
     """What is there, links not followed; None if nothing is."""
     try:
         return os.lstat(path)
@@ -292,7 +303,7 @@ def _is_whole(found: os.stat_result, session: UploadSession) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_size == session.length
 
 
-def _holds(path: Path, session: UploadSession) -> bool:
+def _holds(path: str, session: UploadSession) -> bool:
     """Whether the file is there, and long enough for what is committed."""
     found = _found(path)
     if found is None or not stat.S_ISREG(found.st_mode):

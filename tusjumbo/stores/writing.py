@@ -33,7 +33,7 @@ class LocalWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         session: UploadSession,
         durability: Durability,
         hop: Hop,
@@ -72,7 +72,7 @@ class LocalWriter:
         await self._hop(files.told, self._draw, at, read, memory, limit, put, hasher)
 
     async def copy(self, part: UploadSession, start: int, stop: int, at: int) -> None:
-        await self._copying(files.told, self._copy, self._path.with_name(part.id), start, stop, at)
+        await self._copying(files.told, self._copy, self._beside(part.id), start, stop, at)
 
     async def read_back(self, start: int, stop: int, hasher: Hasher) -> None:
         await self._hop(files.told, self._read_back, start, stop, hasher)
@@ -87,6 +87,9 @@ class LocalWriter:
         """Give back the file."""
         if self._file is not None:
             await self._hop(self._close)
+
+    def _beside(self, upload_id: str) -> str:
+        return os.path.join(os.path.dirname(self._path), upload_id)
 
     # --- in a thread ---
 
@@ -130,15 +133,15 @@ class LocalWriter:
             if count < room:
                 return
 
-    def _copy(self, source: Path, start: int, stop: int, at: int) -> None:
+    def _copy(self, source: str, start: int, stop: int, at: int) -> None:
         file = self._opened()
         try:
             part = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            raise StorageLost(source.name) from None
+            raise StorageLost(os.path.basename(source)) from None
         try:
             if os.fstat(part).st_size < stop:
-                raise StorageLost(source.name)
+                raise StorageLost(os.path.basename(source))
             with self._cutting(file, at, at + stop - start):
                 copying.copy(part, start, stop, file, at)
             self._stop = max(self._stop, at + stop - start)
@@ -176,7 +179,7 @@ class LocalWriter:
             if self._durability is Durability.COMMIT:
                 files.sync_data(file)
                 if not self._listed:
-                    directories.sync(self._path.parent, self._durability)
+                    directories.sync(Path(self._path).parent, self._durability)
                     self._listed = True
             self._file = None
             os.close(file)
