@@ -237,8 +237,8 @@ async def test_a_name_that_thousands_have_is_not_tried_thousands_of_times(
     tried = []
     link = os.link
 
-    def counted(source: Path, target: Path) -> None:
-        tried.append(target.name)
+    def counted(source: str, target: str) -> None:
+        tried.append(Path(target).name)
         link(source, target)
 
     monkeypatch.setattr(os, "link", counted)
@@ -328,8 +328,9 @@ async def test_a_file_system_for_which_many_names_are_one(
     def folded(name: str) -> str:
         return unicodedata.normalize("NFD", name.casefold())
 
-    def linked(source: Path, target: Path) -> None:
-        if folded(target.name) in map(folded, os.listdir(target.parent)):
+    def linked(source: str, target: str) -> None:
+        path = Path(target)
+        if folded(path.name) in map(folded, os.listdir(path.parent)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         link(source, target)
 
