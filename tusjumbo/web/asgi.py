@@ -25,6 +25,7 @@ from tusjumbo.ports import Clock, Gate, Observer
 from tusjumbo.protocols import routes
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.settings import UploadSettings, upload_settings
+from tusjumbo.web import heap
 from tusjumbo.web.cors import Cors
 from tusjumbo.web.housekeeping import Housekeeping
 from tusjumbo.web.jumbo import JumboExchange
@@ -57,6 +58,7 @@ class TusJumbo(Endpoint):
 
         :raises ConfigurationError: an option that does not exist, or cannot work
         """
+        heap.keep_what_is_freed()
         self.settings = upload_settings(settings, options)
         self.house = compose(self.settings, observers=(log_upload, *observers), clock=clock)
         tus = TusExchange(
