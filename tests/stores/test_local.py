@@ -501,3 +501,34 @@ async def test_a_task_that_asyncio_cancels_closes_nothing_under_its_thread(
         await task
     assert tree(root) == {"sessions/a": DATA}
     assert left_open(root) == []
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 2), (2, 2), (5, 5), (64, 8)])
+async def test_no_more_uploads_are_moved_at_once_than_there_are_processors(
+    root: Path, monkeypatch: pytest.MonkeyPatch, processors: int, threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    store = LocalStore(root, Durability.OS)
+    inside: set[int] = set()
+    go_on = threading.Event()
+
+    def wait(session: UploadSession) -> None:
+        inside.add(int(session.id))
+        assert go_on.wait(20)
+
+    async def one(number: int) -> None:
+        await store.remove(opened(str(number)))
+
+    monkeypatch.setattr(store, "_remove", wait)
+    async with anyio.create_task_group() as tasks:
+        for number in range(threads + 1):
+            tasks.start_soon(one, number)
+        try:
+            with anyio.fail_after(20):
+                while len(inside) < threads:
+                    await anyio.sleep(0.001)
+            await anyio.sleep(0.01)  # for one too many to come in
+            assert len(inside) == threads
+        finally:
+            go_on.set()
+    assert len(inside) == threads + 1

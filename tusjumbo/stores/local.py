@@ -33,7 +33,10 @@ from tusjumbo.settings import Durability
 from tusjumbo.stores import files, names
 from tusjumbo.stores.writing import LocalWriter
 
-_THREADS = 8
+_MOST_THREADS = 8
+_FEWEST_THREADS = 2
+"""As many as there are processors: what moves bodies is busy, not waiting, and if more of them were
+ready to run than can, those that answer everybody else would stand in line."""
 _LIKELY = 3
 """Names of a finished file that nearly all have one of, however many are called the same."""
 _COPIERS = 2
@@ -59,7 +62,7 @@ class LocalStore:
         self._completed = root / "completed"
         self._abandoned = root / "abandoned"
         self._durability = durability
-        self._hop = Hop(_THREADS)
+        self._hop = Hop(_threads())
         self._copying = Hop(_COPIERS)
         self._was_made = False
         # Joined as text, which is much quicker, and comes several times with each upload.
@@ -289,6 +292,14 @@ class LocalStore:
             for entry, found in files.regular(self._sessions)
             if found.st_mtime < before and ids.is_valid(entry.name)
         ]
+
+
+def _threads() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    return max(_FEWEST_THREADS, min(processors, _MOST_THREADS))
 
 
 def _found(path: str) -> os.stat_result | None:
