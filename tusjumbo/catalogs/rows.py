@@ -5,14 +5,14 @@ them, mappings as JSON. Metadata values are arbitrary bytes, so they are base64 
 `due_at` is derived, written for the index and never read.
 
 The same columns are always the same session. Those of an upload are read several times before they
-change, so the last few sessions are kept.
+change, so the last few sessions that were written or read are kept.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TypeAlias, cast
@@ -26,51 +26,65 @@ Row: TypeAlias = tuple[
     *tuple[int, float | None, str | None, str, str, float | None],
 ]
 """The values of `COLUMNS`."""
+Value: TypeAlias = str | int | float | None
 
-
-COLUMNS = (
-    *("id", "created_at", "updated_at", "length", "ranges", "phase", "metadata", "echo"),
-    *("chunk_size", "expires_at", "receipt_path", "kind", "parts", "rate"),
-)
-"""In the order of a `Row`."""
 
 _KEPT = 128
 """Sessions; the metadata of one may be as large as the head of a request."""
 _kept: dict[Row, UploadSession] = {}
 
 
-def encode(session: UploadSession) -> dict[str, str | int | float | None]:
+def _metadata(session: UploadSession) -> str:
+    if not session.metadata:
+        return "{}"
+    values = {key: base64.b64encode(value) for key, value in session.metadata.items()}
+    return json.dumps({key: value.decode("ascii") for key, value in values.items()})
+
+
+_ENCODED: Mapping[str, Callable[[UploadSession], Value]] = {
+    "id": lambda session: session.id,
+    "created_at": lambda session: session.created_at,
+    "updated_at": lambda session: session.updated_at,
+    "length": lambda session: session.length,
+    "ranges": lambda session: str(session.ranges),
+    "phase": lambda session: session.phase.value,
+    "metadata": _metadata,
+    "echo": lambda session: json.dumps(dict(session.echo)) if session.echo else "{}",
+    "chunk_size": lambda session: session.chunk_size,
+    "expires_at": lambda session: session.expires_at,
+    "receipt_path": lambda session: session.receipt.path if session.receipt else None,
+    "kind": lambda session: session.kind.value,
+    "parts": lambda session: json.dumps(session.parts) if session.parts else "[]",
+    "rate": lambda session: session.rate,
+}
+_DEAR = ("metadata", "echo", "parts")
+"""Columns, named as what they are made of, that seldom change and take long to write."""
+
+COLUMNS = tuple(_ENCODED)
+"""In the order of a `Row`."""
+
+
+def encode(session: UploadSession) -> dict[str, Value]:
     """The columns of a session by name, `due_at` among them."""
-    metadata = {
-        key: base64.b64encode(value).decode("ascii") for key, value in session.metadata.items()
-    }
-    return {
-        "id": session.id,
-        "created_at": session.created_at,
-        "updated_at": session.updated_at,
-        "length": session.length,
-        "ranges": str(session.ranges),
-        "phase": session.phase.value,
-        "metadata": _written(metadata),
-        "echo": _written(session.echo),
-        "chunk_size": session.chunk_size,
-        "expires_at": session.expires_at,
-        "receipt_path": None if session.receipt is None else session.receipt.path,
-        "kind": session.kind.value,
-        "parts": json.dumps(session.parts) if session.parts else "[]",
-        "rate": session.rate,
-        "due_at": session.due_at,
-    }
+    columns = {name: value(session) for name, value in _ENCODED.items()}
+    _keep(cast(Row, tuple(columns.values())), session)
+    return {**columns, "due_at": session.due_at}
 
 
-def _written(mapping: Mapping[str, str]) -> str:
-    return json.dumps(dict(mapping)) if mapping else "{}"
-
-
-def remember(columns: Mapping[str, str | int | float | None], session: UploadSession) -> None:
-    """Have the session at hand when what `encode` made of it is read."""
-    row = tuple(columns[name] for name in COLUMNS)
-    _keep(cast(Row, row), session)
+def changes(row: Row, before: UploadSession, after: UploadSession) -> dict[str, Value]:
+    """What to write into the `row` of `before` to make it that of `after`."""
+    found: dict[str, Value] = {}
+    values: list[Value] = []
+    for (name, value), old in zip(_ENCODED.items(), row, strict=True):
+        same = name in _DEAR and getattr(before, name) == getattr(after, name)
+        new = old if same else value(after)
+        values.append(new)
+        if new != old:
+            found[name] = new
+    _keep(cast(Row, tuple(values)), after)
+    if before.due_at != after.due_at:
+        found["due_at"] = after.due_at
+    return found
 
 
 def _keep(row: Row, session: UploadSession) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -49,10 +49,6 @@ _INSERT = """INSERT INTO sessions (id, created_at, updated_at, length, ranges, p
     echo, chunk_size, expires_at, receipt_path, kind, parts, rate, due_at)
     VALUES (:id, :created_at, :updated_at, :length, :ranges, :phase, :metadata,
     :echo, :chunk_size, :expires_at, :receipt_path, :kind, :parts, :rate, :due_at)"""
-_UPDATE = """UPDATE sessions SET created_at = :created_at, updated_at = :updated_at,
-    length = :length, ranges = :ranges, phase = :phase, metadata = :metadata, echo = :echo,
-    chunk_size = :chunk_size, expires_at = :expires_at, receipt_path = :receipt_path,
-    kind = :kind, parts = :parts, rate = :rate, due_at = :due_at WHERE id = :id"""
 _DELETE = "DELETE FROM sessions WHERE id = ?"
 _RECORD = "REPLACE INTO chunks (upload_id, number, sha256, recorded_at) VALUES (?, ?, ?, ?)"
 _DIGESTS = """SELECT number, sha256, recorded_at FROM chunks
@@ -168,14 +164,12 @@ class SqliteCatalog:
 
 
 def _create(session: UploadSession, connection: sqlite3.Connection) -> None:
-    columns = rows.encode(session)
     try:
-        connection.execute(_INSERT, columns)
+        connection.execute(_INSERT, rows.encode(session))
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
             raise
         raise ValueError(f"there is an upload {session.id} already") from None
-    rows.remember(columns, session)
 
 
 def _update(
@@ -191,14 +185,18 @@ def _update(
     after = change(before)
     if after.id != upload_id:
         raise ValueError(f"a change of upload {upload_id} came to upload {after.id}")
-    if after != before:
-        columns = rows.encode(after)
-        connection.execute(_UPDATE, columns)
-        rows.remember(columns, after)
+    if after != before and (changes := rows.changes(row, before, after)):
+        connection.execute(_updating(*changes), (*changes.values(), upload_id))
     for digest in digests:
         record = (upload_id, digest.number, digest.sha256, digest.recorded_at)
         connection.execute(_RECORD, record)
     return after
+
+
+@cache
+def _updating(*columns: str) -> str:
+    """Only what changes: SQLite writes an index anew if one of its columns is named."""
+    return f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?"  # noqa: S608 - constants
 
 
 def _delete(upload_id: str, connection: sqlite3.Connection) -> bool:
