@@ -354,6 +354,11 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all of the body has come, so that `wait` waits for nobody. False if unknown."""
+        ...
+
     def readinto(self, buffer: memoryview) -> int:
         """Move waiting bytes into `buffer` and return how many. Never blocks; 0 if none wait."""
         ...

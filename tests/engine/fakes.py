@@ -314,6 +314,7 @@ class Script:
     steps: Iterable[bytes | float | Exception]
     closing: Notice | None = None
     told: Digest | Exception | None = None
+    is_here: bool = False
     reads: int = 0
     sent: bytearray = field(default_factory=bytearray)
     is_direct: ClassVar[bool] = False

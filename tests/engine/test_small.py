@@ -66,18 +66,20 @@ async def rest(source: Peeked) -> bytes:
     ],
     ids=["whole", "in pieces", "too long", "too short", "nothing", "silence"],
 )
+@pytest.mark.parametrize("is_here", [False, True])
 async def test_what_a_look_sees(
-    steps: list[bytes | float | Exception], ending: Ending | None, seen: bytes
+    steps: list[bytes | float | Exception], ending: Ending | None, seen: bytes, *, is_here: bool
 ) -> None:
-    source = Peeked(Script(steps))
+    source = Peeked(Script(steps, is_here=is_here and FOREVER not in steps))
     assert await source.look(len(DATA), 0.05, ()) is ending
     assert bytes(source.seen) == seen
     if FOREVER not in steps:
         assert await rest(source) == b"".join(step for step in steps if isinstance(step, bytes))
 
 
-async def test_an_error_at_a_look_is_met_again() -> None:
-    source = Peeked(Script([CUT]))
+@pytest.mark.parametrize("is_here", [False, True])
+async def test_an_error_at_a_look_is_met_again(*, is_here: bool) -> None:
+    source = Peeked(Script([CUT], is_here=is_here))
     assert await source.look(len(DATA), None, ()) is None
     for _ in range(2):
         with pytest.raises(ClientDisconnected):
@@ -86,7 +88,7 @@ async def test_an_error_at_a_look_is_met_again() -> None:
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 async def test_who_is_asked_to_stop_leaves_that_to_others(when: str) -> None:
-    script, asked = Script([FOREVER]), Notice()
+    script, asked = Script([FOREVER], is_here=when == "before"), Notice()
     source = Peeked(script)
     async with anyio.create_task_group() as tasks:
         if when == "before":

@@ -235,6 +235,7 @@ class Arrived:
     is_whole: bool = False
     closing: Notice | None = None
     direct: Reading | None = None
+    is_here: bool = False
 
     async def wait(self) -> bool:
         self.asks()

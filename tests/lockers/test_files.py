@@ -279,8 +279,8 @@ class Claims:
         return current_token()
 
     def __call__(self, lane: int | None) -> _Claim:
-        lock, turn = (FileLock(self._directory / f"a.{name}") for name in ("lock", "turn"))
-        return _Claim(lock, turn, lambda: self.bell, Entry(Lease("a", Notice()), lane, self._loop))
+        entry = Entry(Lease("a", Notice()), lane, self._loop)
+        return _Claim(f"{self._directory}/a", FileLock, lambda: self.bell, entry)
 
 
 @pytest.fixture

@@ -107,6 +107,16 @@ async def test_any_pieces_in_any_buffer(pieces: list[bytes], room: int) -> None:
     assert await drained(body, room) == b"".join(pieces)
 
 
+async def test_it_is_here_when_nobody_is_waited_for_any_more() -> None:
+    body = Body(scope(), Script(piece(b"hel"), piece(b"lo", more=False)))
+    buffer = memoryview(bytearray(5))
+    for is_here in (False, True):
+        assert await body.wait()
+        assert body.is_here is is_here
+        body.readinto(buffer)
+    assert not await body.wait()
+
+
 async def test_asks_only_when_asked() -> None:
     body = Body(scope(), Script())
     buffer = memoryview(bytearray(4))

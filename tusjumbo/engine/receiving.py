@@ -6,6 +6,7 @@ is an exception, unless it was the end; an `Interrupted` one says that what had 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -123,10 +124,10 @@ class Receive:
             await body.put(source.seen)
             return body
 
-        began = anyio.current_time()
+        began = time.monotonic()
         find = self.means.locker.find(session.id, self.means.patience, steps)
         async with find as (_, body):
-            seconds = anyio.current_time() - began
+            seconds = time.monotonic() - began
             self.means.observers.tell(UploadCreated(session))
             self.means.observers.tell(
                 BytesReceived(body.session, take.start, body.stop, seconds, Ending.END)
@@ -143,7 +144,7 @@ class Receive:
 
     async def _take(self, body: _Body, source: Source) -> Ending:
         start = body.stop
-        began = anyio.current_time()
+        began = time.monotonic()
         ending = Ending.FAILED
         try:
             ending = await body.take(source)
@@ -154,7 +155,7 @@ class Receive:
             ending = Ending.REFUSED
             raise
         finally:
-            seconds = anyio.current_time() - began
+            seconds = time.monotonic() - began
             self.means.observers.tell(
                 BytesReceived(body.session, start, body.stop, seconds, ending)
             )

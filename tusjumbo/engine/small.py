@@ -45,22 +45,27 @@ class Peeked:
         END if the whole body is here, and seen. IDLE if nothing came in `idle` seconds. None if
         somebody should read it who knows what to do in any other case.
         """
+        if any(notice.given for notice in stops):
+            return None
+        if self._source.is_here:
+            return await self._look(size)
         with anyio.CancelScope() as patience, ExitStack() as silences:
             for notice in stops:
-                if notice.given:
-                    return None
                 silences.callback(notice.listen(patience.cancel))
             if idle is not None:
                 patience.deadline = anyio.current_time() + idle
-            try:
-                return await self._look(size)
-            except Exception as error:
-                self._error = error
-                return None
+            return await self._look(size)
         given = any(notice.given for notice in stops)
         return None if given or self.seen else Ending.IDLE
 
     async def _look(self, size: int) -> Ending | None:
+        try:
+            return await self._see(size)
+        except Exception as error:
+            self._error = error
+            return None
+
+    async def _see(self, size: int) -> Ending | None:
         if not await self._source.wait():
             return None
         memory = memoryview(bytearray(size))
@@ -85,6 +90,10 @@ class Peeked:
         buffer[:count] = self.seen[:count]
         self.seen = self.seen[count:] or _NOTHING
         return count
+
+    @property
+    def is_here(self) -> bool:
+        return self._source.is_here
 
     @property
     def direct(self) -> Reading | None:

@@ -38,6 +38,7 @@ class _Pieces:
 
     closing: Notice | None = None
     direct = None
+    is_here = False
 
     def __init__(self) -> None:
         self._piece = _NOTHING

@@ -79,7 +79,7 @@ class FileLocker:
         self._process = os.getpid()
         self._tasks = MemoryLocker()
         self._files: weakref.WeakValueDictionary[str, FileLock] = weakref.WeakValueDictionary()
-        """Those that claims have to do with, by name."""
+        """Those that claims have to do with, by path."""
         self._finding = threading.Lock()
         self._waiting: set[_Claim] = set()
         self._opening = threading.Lock()
@@ -103,7 +103,7 @@ class FileLocker:
         lane: int | None = None,
     ) -> AsyncIterator[tuple[Lease, T]]:
         tasks = self._tasks_of_this_process()
-        began = anyio.current_time()
+        began = time.monotonic()
         async with (
             tasks.hold(upload_id, patience, lane=lane) as place,
             self._claiming(place, lane) as claim,
@@ -118,10 +118,10 @@ class FileLocker:
                 return True
 
             if not await self._together(self._errands, steps):
-                with anyio.move_on_after(began + patience - anyio.current_time()):
+                with anyio.move_on_after(began + patience - time.monotonic()):
                     await self._queue(claim)
                 if not claim.held:
-                    raise UploadLocked(upload_id, anyio.current_time() - began)
+                    raise UploadLocked(upload_id, time.monotonic() - began)
                 found.append(await look(lease))
             yield lease, found[0]
 
@@ -138,7 +138,7 @@ class FileLocker:
 
     def _is_wanted(self, upload_id: str) -> bool:
         """Whether some process has any of it or waits for it. In a worker thread."""
-        path = f"{self._directory}/{upload_id}"
+        path = self._path(upload_id)
         return os.access(path + _TURN, os.F_OK) or os.access(path + _LOCK, os.F_OK)
 
     @asynccontextmanager
@@ -161,8 +161,8 @@ class FileLocker:
 
     @asynccontextmanager
     async def _claiming(self, lease: Lease, lane: int | None) -> AsyncIterator[_Claim]:
-        lock, turn = (self._file(lease.upload_id + suffix) for suffix in (_LOCK, _TURN))
-        claim = _Claim(lock, turn, self._open, Entry(lease, lane, current_token()))
+        entry = Entry(lease, lane, current_token())
+        claim = _Claim(self._path(lease.upload_id), self._file, self._open, entry)
         try:
             yield claim
         finally:
@@ -187,11 +187,15 @@ class FileLocker:
         finally:
             self._waiting.discard(claim)
 
-    def _file(self, name: str) -> FileLock:
+    def _path(self, upload_id: str) -> str:
+        """What the names of an upload's files begin with."""
+        return f"{self._directory}/{upload_id}"
+
+    def _file(self, path: str) -> FileLock:
         with self._finding:
-            file = self._files.get(name)
+            file = self._files.get(path)
             if file is None:
-                file = self._files[name] = FileLock(f"{self._directory}/{name}")
+                file = self._files[path] = FileLock(path)
             return file
 
     async def _run(self, work: Callable[[], bool]) -> bool:
@@ -242,10 +246,14 @@ class _Claim:
     """
 
     def __init__(
-        self, lock: FileLock, turn: FileLock, bell: Callable[[], Bell], entry: Entry
+        self, path: str, file: Callable[[str], FileLock], bell: Callable[[], Bell], entry: Entry
     ) -> None:
-        self._lock = lock
-        self._turn = turn
+        """`path`: what the names of its files begin with. `file`: that of a path, for all tasks."""
+        self._path = path
+        self._file = file
+        self._lock = file(path + _LOCK)
+        self._turn: FileLock | None = None
+        """Made when somebody waits, which is seldom."""
         self._open = bell
         self._entry = entry
         self._mutex = threading.Lock()
@@ -274,7 +282,7 @@ class _Claim:
         with self._mutex:
             if not self._released and self._take_turn() and self._take():
                 return True
-            return self._turn.holds(self) and self._ask()
+            return self._turn is not None and self._turn.holds(self) and self._ask()
 
     def release(self) -> None:
         """Let go of everything. Repeating it does nothing, and so does a fork of the holder."""
@@ -285,7 +293,7 @@ class _Claim:
             if self._bell is not None:
                 self._bell.leave(self._entry)
             self._lock.unlock(self)
-            self._turn.unlock(self)
+            self._leave_turn()
             self.is_over = True
 
     def _take(self) -> bool:
@@ -293,19 +301,25 @@ class _Claim:
             return False
         bell = self._open()
         # A turn that nobody holds was left by a process that died waiting.
-        if self._turn.is_there and not self._take_turn():
+        if os.access(self._path + _TURN, os.F_OK) and not self._take_turn():
             return False
         if not self._lock.lock(self, part(self._entry.lane)):
             return False
         self._bell = bell
         bell.enter(self._entry)
-        self._turn.unlock(self)
+        self._leave_turn()
         return True
 
     def _take_turn(self) -> bool:
+        if self._turn is None:
+            self._turn = self._file(self._path + _TURN)
         if self._entry.lane is None:
             return self._turn.lock(self, DOOR) and self._turn.lock(self, WHOLE)
         return self._turn.lock(self, part(self._entry.lane), behind=DOOR)
+
+    def _leave_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.unlock(self)
 
     def _ask(self) -> bool:
         bell, upload_id, lane = self._open(), self._entry.lease.upload_id, self._entry.lane

@@ -184,11 +184,6 @@ class FileLock:
     def path(self) -> Path:
         return Path(self._path)
 
-    @property
-    def is_there(self) -> bool:
-        """Whether somebody wants it, or was killed while wanting it."""
-        return os.path.exists(self._path)
-
     def holds(self, holder: object) -> bool:
         return holder in self._holders
 

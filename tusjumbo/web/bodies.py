@@ -230,6 +230,10 @@ class Body:
         return False
 
     @property
+    def is_here(self) -> bool:
+        return self._reader.is_whole
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more can come."""
         return self._is_over or self._reader.is_whole

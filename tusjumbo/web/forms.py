@@ -239,6 +239,7 @@ class FormBody:
         return self._form.readinto(buffer)
 
     direct = None
+    is_here = False
 
     def promised(self) -> Digest:
         raise ValueError("a form promises no digest for later")
