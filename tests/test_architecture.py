@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LEAVES = "digests directories errands errors hop notice settings threads"
-LOWER = f"{LEAVES} ports sessions"
+LOWER = f"{LEAVES} application ports sessions"
 HOUSE = f"{LOWER} catalogs composition engine lockers protocols stores"
 
 # A package or module of tusjumbo, what it may import from tusjumbo, and from others.
@@ -34,7 +34,11 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "threads": ("", ""),
     "sessions": ("errors", ""),
     "protocols": ("errors sessions", "http_sf"),
-    "ports": ("digests errors notice sessions", ""),
+    "application": ("sessions", ""),
+    "ports": ("digests errors application notice sessions", ""),
+    "hooks": (LOWER, "anyio httpx2"),
+    "assemblers": (f"{LOWER} processing", "anyio fsspec zstandard"),
+    "gates": (LOWER, "jwt"),
     "engine": (LOWER, "anyio"),
     "catalogs": (LOWER, "anyio"),
     "stores": (LOWER, "anyio"),
@@ -42,8 +46,8 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "processing": (LOWER, ""),
     "testing": (LOWER, "anyio pytest"),
     "elephants": ("sessions", ""),
-    "flask": ("errors jumbo ports protocols web", "anyio flask werkzeug"),
-    "composition": (f"{HOUSE} processing", ""),
+    "flask": ("application errors jumbo ports protocols web", "anyio flask werkzeug"),
+    "composition": (f"{HOUSE} assemblers gates hooks processing", ""),
     "web": (HOUSE, "anyio python_multipart starlette"),
     "server": (f"{LEAVES} web", "anyio httptools starlette uvicorn uvloop"),
     "cli": (f"{HOUSE} server web", "anyio cyclopts rich starlette"),

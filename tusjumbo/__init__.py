@@ -10,15 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tusjumbo.application import Admission as Admission
+    from tusjumbo.application import Arrival as Arrival
+    from tusjumbo.application import Assembled as Assembled
+    from tusjumbo.application import Assembler as Assembler
+    from tusjumbo.application import Gate as Gate
+    from tusjumbo.application import Hook as Hook
+    from tusjumbo.application import HookAnswer as HookAnswer
+    from tusjumbo.application import HookCall as HookCall
+    from tusjumbo.application import Identity as Identity
+    from tusjumbo.application import Origin as Origin
     from tusjumbo.errors import ConfigurationError as ConfigurationError
     from tusjumbo.errors import Forbidden as Forbidden
     from tusjumbo.errors import TusJumboError as TusJumboError
     from tusjumbo.errors import Unauthorized as Unauthorized
+    from tusjumbo.errors import UploadRejected as UploadRejected
     from tusjumbo.jumbo.asynchronous import AsyncJumbo as AsyncJumbo
     from tusjumbo.jumbo.synchronous import Jumbo as Jumbo
     from tusjumbo.jumbo.tables import UploadEnded as UploadEnded
-    from tusjumbo.ports import Admission as Admission
-    from tusjumbo.ports import Gate as Gate
     from tusjumbo.ports import Observer as Observer
     from tusjumbo.processing.dialects import Dialect as Dialect
     from tusjumbo.processing.tables import BadRow as BadRow
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from tusjumbo.sessions.events import UploadRefused as UploadRefused
     from tusjumbo.sessions.events import UploadTerminated as UploadTerminated
     from tusjumbo.sessions.ranges import RangeSet as RangeSet
+    from tusjumbo.sessions.session import Answer as Answer
     from tusjumbo.sessions.session import Phase as Phase
     from tusjumbo.sessions.session import Receipt as Receipt
     from tusjumbo.sessions.session import UploadChunk as UploadChunk
@@ -47,18 +57,20 @@ if TYPE_CHECKING:
     from tusjumbo.web.asgi import TusJumbo as TusJumbo
 
 _FOUND_IN = {
-    "errors": "ConfigurationError Forbidden TusJumboError Unauthorized",
+    "application": "Admission Arrival Assembled Assembler Gate Hook HookAnswer HookCall Identity"
+    " Origin",
+    "errors": "ConfigurationError Forbidden TusJumboError Unauthorized UploadRejected",
     "jumbo.asynchronous": "AsyncJumbo",
     "jumbo.synchronous": "Jumbo",
     "jumbo.tables": "UploadEnded",
-    "ports": "Admission Gate Observer",
+    "ports": "Observer",
     "processing.dialects": "Dialect",
     "processing.tables": "BadRow TableUnreadable",
     "sessions.commands": "Action",
     "sessions.events": "BytesReceived Ending Event UploadAbandoned UploadCreated UploadFinished"
     " UploadPurged UploadRecovered UploadRefused UploadTerminated",
     "sessions.ranges": "RangeSet",
-    "sessions.session": "Phase Receipt UploadChunk UploadSession",
+    "sessions.session": "Answer Phase Receipt UploadChunk UploadSession",
     "settings": "Durability Duration LocationForm Size UploadSettings",
     "web.asgi": "TusJumbo",
 }

@@ -10,7 +10,7 @@ system could not do a RuntimeError.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 
 class TusJumboError(Exception):
@@ -134,6 +134,74 @@ class Forbidden(Refusal):
 
     def __init__(self, reason: str = "You may not do this.") -> None:
         super().__init__(reason)
+
+
+class TooManyRequests(Refusal):
+    """Who asks has asked too often. `retry_after`: seconds until it may again."""
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"Too many requests; try again in {retry_after:.0f} s.")
+
+
+class QuotaExceeded(Refusal):
+    """Its owner would have more bytes here than `quota`; `held` are there already."""
+
+    def __init__(self, quota: int, held: int) -> None:
+        self.quota = quota
+        self.held = held
+        super().__init__(
+            f"Your uploads may have {quota} bytes together, and have {held}; remove some first."
+        )
+
+
+class TooManyUploads(Refusal):
+    """Its owner has `quota` unfinished uploads, and may not have more."""
+
+    def __init__(self, quota: int) -> None:
+        self.quota = quota
+        super().__init__(f"You may have {quota} unfinished uploads; finish or cancel one first.")
+
+
+class Rejected(Refusal):
+    """The application does not want it; what it says to that may go to the client as it is."""
+
+    def __init__(
+        self,
+        reason: str = "The application behind this server does not want this.",
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = body
+        super().__init__(reason)
+
+
+class UploadRejected(Rejected):
+    """The upload is not to be: it is not created, or is over and its bytes are gone."""
+
+
+class TerminationRejected(Rejected):
+    """The upload is not to be removed."""
+
+
+class UploadStopped(Refusal):
+    """The application has ended the upload while it was coming in; it is gone."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("This upload has been stopped by the server.")
+
+
+class UploadElsewhere(Refusal):
+    """The finished file was handed on, and is not kept here."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("This upload is finished, and its file is not kept here.")
 
 
 class UploadNotFound(Refusal):
@@ -361,3 +429,20 @@ class CatalogFailed(SystemFailure):
 
     def __init__(self) -> None:
         super().__init__("The server could not record the upload; resume later.")
+
+
+class HookFailed(SystemFailure):
+    """A hook could not be asked, or did not answer as it should; `hook` is which."""
+
+    def __init__(self, hook: str, problem: str) -> None:
+        self.hook = hook
+        self.problem = problem
+        super().__init__("The application behind this server does not answer; try again later.")
+
+
+class AssemblyFailed(SystemFailure):
+    """All bytes are safe, but what is to be done with the file failed; it is tried again."""
+
+    def __init__(self, upload_id: str) -> None:
+        self.upload_id = upload_id
+        super().__init__("The upload is complete, but could not be processed yet.")

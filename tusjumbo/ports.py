@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from tusjumbo.application import Arrival, Assembled, Origin, Tell
 from tusjumbo.digests import Hasher
 from tusjumbo.notice import Notice
-from tusjumbo.sessions.commands import Action, Digest
+from tusjumbo.sessions.commands import Digest
 from tusjumbo.sessions.events import Event
 from tusjumbo.sessions.session import ChunkDigest, Phase, Receipt, UploadSession
 from tusjumbo.sessions.statistics import Statistics
@@ -38,10 +39,11 @@ class Catalog(Protocol):
     `CatalogFailed`, and those that write also `StorageFull`; then nothing has changed.
     """
 
-    async def create(self, session: UploadSession) -> None:
-        """Record a new session.
+    async def create(self, session: UploadSession, *, tell: Tell | None = None) -> None:
+        """Record a new session, and what `tell` makes of it for the outbox.
 
         :raises ValueError: its id is taken
+        :raises QuotaExceeded: :raises TooManyUploads: its owner has no room for it
         """
         ...
 
@@ -58,14 +60,17 @@ class Catalog(Protocol):
         change: Callable[[UploadSession], UploadSession],
         *,
         digests: Sequence[ChunkDigest] = (),
+        tell: Tell | None = None,
     ) -> UploadSession:
         """Replace the session by `change(session)` in one transaction, and return the new one.
 
         `change` is a pure rule (`tusjumbo.sessions.rules`); what it raises, this raises, and
         nothing is recorded. No other change comes between its reading and its writing. `digests`
-        are recorded with it, in place of older ones of the same chunks.
+        are recorded with it, in place of older ones of the same chunks, and what `tell` makes of
+        the change goes into the outbox.
 
         :raises UploadNotFound: there is no such session
+        :raises QuotaExceeded: its owner has no room for what it grew by
         """
         ...
 
@@ -86,8 +91,11 @@ class Catalog(Protocol):
         """
         ...
 
-    async def delete(self, upload_id: str) -> bool:
-        """Forget the session. False if there was none."""
+    async def delete(self, upload_id: str, *, tell: Tell | None = None) -> bool:
+        """Forget the session, and put what `tell` makes of that into the outbox.
+
+        False if there was none; then nothing is told.
+        """
         ...
 
     async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
@@ -190,17 +198,31 @@ class Store(Protocol):
         """
         ...
 
+    async def arrival(self, session: UploadSession, origin: Origin) -> Arrival:
+        """A full session's bytes for an assembler, cut to their length, and an empty workspace.
+
+        :raises StorageLost: the bytes are not there
+        """
+        ...
+
+    async def keep(self, session: UploadSession, assembled: Assembled) -> None:
+        """Make sure that what `publish` needs of an assembler's work survives a power failure."""
+        ...
+
     async def publish(self, session: UploadSession) -> Receipt:
         """Give a full session's bytes their final name, durably, without copying them.
 
-        A repeated call, also after a crash in the middle of the first, comes to the same.
+        Or what was kept of its assembler's work, with what was to be beside it, under the name that
+        the session's receipt or else its destination asks for. A repeated call, also after a crash
+        in the middle of the first, comes to the same.
 
         :raises StorageLost: the bytes are not there
         """
         ...
 
     async def settle(self, session: UploadSession) -> None:
-        """Drop what publishing left behind, once the receipt is recorded."""
+        """Drop what finishing left behind, once the receipt is recorded: if that says that the
+        file is not here, its bytes as well."""
         ...
 
     async def abandon(self, session: UploadSession) -> None:
@@ -383,30 +405,6 @@ class Source(Protocol):
     @property
     def closing(self) -> Notice | None:
         """Given when the server is stopping; None where the server does not say."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who wants what: all that is known before the details of a request are read."""
-
-    action: Action
-    upload_id: str | None
-    headers: Mapping[str, str]
-    """By lower-case name; repeated lines are joined with a comma."""
-    client: str
-    """The client's address as far as trusted proxies tell it; empty if unknown."""
-
-
-class Gate(Protocol):
-    """Who may do what. Asked on every request but OPTIONS, before anything is read or locked."""
-
-    async def admit(self, admission: Admission) -> None:
-        """Return to let the request in.
-
-        :raises Unauthorized: nobody known
-        :raises Forbidden: not this one
-        """
         ...
 
 

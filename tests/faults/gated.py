@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tusjumbo.cli import logs
 from tusjumbo.errors import Forbidden, Unauthorized
-from tusjumbo.ports import Admission
+from tusjumbo.application import Admission
 from tusjumbo.server.run import serve
 from tusjumbo.settings import LogFormat, LogLevel, ServerSettings, UploadSettings
 from tusjumbo.web.asgi import TusJumbo

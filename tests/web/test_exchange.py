@@ -13,7 +13,7 @@ from tests.web.browsing import GONE, OFFSET_STREAM, Browser, T, files_below, pie
 from tests.web.conftest import Serve
 from tusjumbo.errors import Forbidden, StorageFailed, TusJumboError, Unauthorized
 from tusjumbo.notice import Notice
-from tusjumbo.ports import Admission
+from tusjumbo.application import Admission
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Intent, RequestHead, ResponseHead
 from tusjumbo.sessions.commands import Action

@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from tusjumbo.application import Admission
 from tusjumbo.errors import Forbidden
 from tusjumbo.flask.bridge import Exchange
 from tusjumbo.flask.extension import get_jumbo
 from tusjumbo.jumbo.synchronous import Jumbo
-from tusjumbo.ports import Admission
 from tusjumbo.protocols import problems, routes
 from tusjumbo.web.cors import Cors
 from tusjumbo.web.jumbo import JumboExchange

@@ -79,6 +79,8 @@ class Create:
     kind: Kind = Kind.WHOLE
     chunk_size: int | None = None
     """In bytes; None for the server's own."""
+    owner: str | None = None
+    """Who asks, if that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,8 @@ class Join:
     """Their ids, in order; one may be there several times."""
     metadata: Mapping[str, bytes]
     echo: Mapping[str, str]
+    owner: str | None = None
+    """Who asks, if that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,20 +21,29 @@ CHUNK_SIZE = 5 * 1024 * 1024
 class Phase(enum.Enum):
     """OPEN -> SEALED -> DONE, each arrow one transaction; OPEN -> ABANDONED when it expires.
 
-    A session that a crash left SEALED is finished by whoever meets it next.
+    SEALED -> ASSEMBLING -> DONE where an assembler has its part in it: what that came to is
+    recorded before the file gets its name. A session that a crash left SEALED or ASSEMBLING is
+    finished by whoever meets it next, one that it left STOPPED is removed.
     """
 
     OPEN = "open"
     SEALED = "sealed"
+    """Every byte is in."""
+    ASSEMBLING = "assembling"
+    """The assembler has said what is to become of it."""
     DONE = "done"
     ABANDONED = "abandoned"
+    STOPPED = "stopped"
+    """The application does not want it any more."""
 
 
 _STATUS = {
     Phase.OPEN: "uploading",
     Phase.SEALED: "assembling",
+    Phase.ASSEMBLING: "assembling",
     Phase.DONE: "completed",
     Phase.ABANDONED: "abandoned",
+    Phase.STOPPED: "stopped",
 }
 
 
@@ -50,11 +59,24 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client is told, beside or instead of what the protocol says by itself."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What finishing produced. A repeated last request is answered from it."""
 
     path: str
-    """Where the store put the finished file, in the store's own words (relative to its root)."""
+    """Where the store put the finished file, in the store's own words (relative to its root).
+    ASSEMBLING: where it is wanted; empty if nobody cares."""
+    answer: Answer | None = None
+    is_here: bool = True
+    """Whether the store has the file. If not, `path` is where an assembler has put it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,14 @@ class UploadSession:
     kind: Kind = Kind.WHOLE
     parts: tuple[str, ...] = ()
     """FINAL: the ids of what it is made of, in order; one may be there several times."""
+    owner: str | None = None
+    """Who created it, if anybody asked; nobody else may touch it then."""
+    destination: str | None = None
+    """Where the file is wanted, if the application said so at the creation."""
+    attempts: int = 0
+    """How often finishing has failed."""
+    retry_at: float | None = None
+    """When it is tried again after that."""
     rate: float | None = None
     """How fast its bytes came of late, in bytes per second; None if too few have come to say."""
 
@@ -125,6 +155,11 @@ class UploadSession:
     def is_pending(self) -> bool:
         """Whether it is put together from others, and not all of it is here."""
         return self.kind is Kind.FINAL and self.phase is Phase.OPEN
+
+    @property
+    def is_arrived(self) -> bool:
+        """Whether every byte is in, and the file is not finished yet."""
+        return self.phase is Phase.SEALED or self.phase is Phase.ASSEMBLING
 
     @property
     def filename(self) -> str:
@@ -210,6 +245,8 @@ class UploadSession:
     @property
     def due_at(self) -> float | None:
         """When the sweep has something to do here; None if it never has."""
-        if self.phase is Phase.SEALED or self.is_pending:
+        if self.is_arrived:
+            return self.updated_at if self.retry_at is None else self.retry_at
+        if self.is_pending or self.phase is Phase.STOPPED:
             return self.updated_at
         return None if self.phase is Phase.DONE else self.expires_at

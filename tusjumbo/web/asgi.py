@@ -20,8 +20,9 @@ from typing import Any
 from weakref import WeakSet
 
 from tusjumbo import digests
+from tusjumbo.application import Gate
 from tusjumbo.composition import compose
-from tusjumbo.ports import Clock, Gate, Observer
+from tusjumbo.ports import Clock, Observer
 from tusjumbo.protocols import routes
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.settings import UploadSettings, upload_settings

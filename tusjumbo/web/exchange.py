@@ -17,8 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tusjumbo.application import Admission, Gate
 from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError
-from tusjumbo.ports import Admission, Gate
 from tusjumbo.protocols.messages import Fields, ResponseHead
 from tusjumbo.sessions.commands import Action
 from tusjumbo.web import logs
