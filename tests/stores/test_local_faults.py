@@ -31,6 +31,7 @@ CHANGING = (
     "link",
     "rename",
     "unlink",
+    "rmdir",
 )
 
 
@@ -47,6 +48,8 @@ class System:
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(what: Any, *args: Any, **kwargs: Any) -> Any:
             target = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else str(what)
+            if (above := kwargs.get("dir_fd")) is not None:
+                target = f"{os.readlink(f'/proc/self/fd/{above}')}/{target}"
             if not target.startswith(str(self._root)):
                 return call(what, *args, **kwargs)
             inside = os.path.relpath(target, self._root)
@@ -359,7 +362,7 @@ async def test_what_is_synced_and_when(root: Path, system: System) -> None:
     await store.publish(SESSION)
     assert calls()[-1] == "fsync completed"
     await store.settle(done(SESSION, receipt))
-    assert calls() == ["unlink sessions/a"]
+    assert calls() == ["unlink sessions/a", "rmdir sessions/a.work"]
     for _ in range(2):
         await store.remove(done(SESSION, receipt))
         assert calls()[:2] == ["unlink completed/x.csv", "fsync completed"]
@@ -377,7 +380,13 @@ async def test_what_is_synced_and_when(root: Path, system: System) -> None:
     await store.abandon(opened("b"))
     calls()
     await store.remove(opened("b"))
-    assert calls() == ["unlink sessions/b", "unlink abandoned/b", "fsync abandoned"]
+    assert calls() == [
+        "rmdir sessions/b.work",
+        "unlink sessions/b",
+        "unlink abandoned/b",
+        "fsync abandoned",
+        "unlink assembled/b",
+    ]
 
 
 async def test_nothing_is_synced_if_it_need_not_survive_the_machine(

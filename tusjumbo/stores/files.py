@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +28,9 @@ _READ = 256 * 1024
 """Bytes at a time when a file is read back: they stay in the processor's cache."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+
+NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+"""What rmdir(2) says to a directory that has something in it."""
 
 
 def told(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -87,25 +92,57 @@ def unlink(path: str) -> bool:
     return True
 
 
-def is_file(path: str, length: int | None) -> bool:
+def remove_tree(path: str) -> bool:
+    """Remove the directory and all that is in it, links not followed. False if there is none."""
     try:
-        found = os.stat(path)
+        os.rmdir(path)
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == length
+    except NotADirectoryError:
+        os.unlink(path)
+    except OSError as error:
+        if error.errno not in NOT_EMPTY:
+            raise
+        shutil.rmtree(path)
+    return True
 
 
-def regular(directory: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """The regular files in a directory, which may be missing, as they are now."""
+def found(path: str) -> os.stat_result | None:
+    """What is there, links not followed; None if nothing is."""
     try:
-        entries = os.scandir(directory)
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_same(known: os.stat_result, path: str) -> bool:
+    """Whether that is one more name of the file `known`."""
+    other = found(path)
+    return other is not None and os.path.samestat(known, other)
+
+
+def is_directory(path: str) -> bool:
+    """Whether it is one itself, and not a link to one."""
+    there = found(path)
+    return there is not None and stat.S_ISDIR(there.st_mode)
+
+
+def size_of(path: str) -> int | None:
+    """How long the file is, also at the end of links; None if there is none."""
+    try:
+        there = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return there.st_size if stat.S_ISREG(there.st_mode) else None
+
+
+def entries(directory: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """What is in a directory, which may be missing, as it is now."""
+    try:
+        listed = os.scandir(directory)
     except FileNotFoundError:
         return
-    with entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(found.st_mode):
-                yield entry, found
+    with listed:
+        for entry in listed:
+            with suppress(FileNotFoundError):
+                yield entry, entry.stat(follow_symlinks=False)

@@ -1,8 +1,9 @@
 """LocalStore: the bytes of uploads as files below one directory.
 
-`sessions/<id>` while an upload is open, `completed/<name>` when it is finished, `abandoned/<id>`
+`sessions/<id>` while an upload is open, `completed/<place>` when it is finished, `abandoned/<id>`
 when it expired. Every byte is written once, where it stays: finishing and setting aside give the
-same file another name. Only joining copies, inside the kernel (`tusjumbo.stores.copying`).
+same file another name (`tusjumbo.stores.publishing`). Only joining copies, inside the kernel
+(`tusjumbo.stores.copying`), and what an assembler makes comes beside (`.workspaces`).
 
 The store believes the session it is given: bytes outside its ranges do not exist. So writing never
 truncates and never appends, what an earlier request left behind is overwritten by the next one, and
@@ -18,38 +19,30 @@ import os
 import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
 from tusjumbo import directories
+from tusjumbo.application import Arrival, Assembled, Origin
 from tusjumbo.digests import Hasher
 from tusjumbo.errands import shielded
-from tusjumbo.errors import StorageLost
+from tusjumbo.errors import StorageLost, UploadElsewhere
 from tusjumbo.hop import Hop
 from tusjumbo.ports import Writer
 from tusjumbo.sessions import ids
 from tusjumbo.sessions.session import Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
-from tusjumbo.stores import files, names
+from tusjumbo.stores import files, names, workspaces
+from tusjumbo.stores.publishing import Completed, Goods
+from tusjumbo.stores.workspaces import NOTHING, Made, Workspaces
 from tusjumbo.stores.writing import LocalWriter
 
 _MOST_THREADS = 8
 _FEWEST_THREADS = 2
 """As many as there are processors: what moves bodies is busy, not waiting, and if more of them were
 ready to run than can, those that answer everybody else would stand in line."""
-_LIKELY = 3
-"""Names of a finished file that nearly all have one of, however many are called the same."""
 _COPIERS = 2
 """Threads that join uploads: enough for one disk, and bodies never wait for them."""
-
-_NO_HARD_LINKS = {
-    errno.EPERM,  # link(2): "The filesystem does not support the creation of hard links."
-    errno.EOPNOTSUPP,
-    errno.ENOTSUP,
-    errno.ENOSYS,
-    errno.EXDEV,
-    errno.EMLINK,
-}
 
 
 class LocalStore:
@@ -59,14 +52,14 @@ class LocalStore:
         """A store in the directory `root`, made when it is first needed."""
         self._root = root
         self._sessions = root / "sessions"
-        self._completed = root / "completed"
         self._abandoned = root / "abandoned"
+        self._completed = Completed(root / "completed", durability)
+        self._workspaces = Workspaces(root, durability)
         self._durability = durability
         self._hop = Hop(_threads())
         self._copying = Hop(_COPIERS)
-        self._was_made = False
         # Joined as text, which is much quicker, and comes several times with each upload.
-        self._prefix, self._name_prefix = f"{self._sessions}/", f"{self._completed}/"
+        self._prefix = f"{self._sessions}/"
 
     @asynccontextmanager
     async def writing(self, session: UploadSession) -> AsyncIterator[Writer]:
@@ -79,11 +72,18 @@ class LocalStore:
             with shielded():
                 await writer.aclose()
 
+    async def arrival(self, session: UploadSession, origin: Origin) -> Arrival:
+        return await self._hop(files.told, self._arrival, session, origin)
+
+    async def keep(self, session: UploadSession, assembled: Assembled) -> None:
+        # It may be much that is to reach the disk.
+        await self._copying(files.told, self._workspaces.keep, session.id, assembled)
+
     async def publish(self, session: UploadSession) -> Receipt:
         return await self._hop(files.told, self._publish, session)
 
     async def settle(self, session: UploadSession) -> None:
-        await self._hop(files.told, files.unlink, self._at(session.id))
+        await self._hop(files.told, self._settle, session.id)
 
     async def abandon(self, session: UploadSession) -> None:
         await self._hop(files.told, self._abandon, session.id)
@@ -109,31 +109,55 @@ class LocalStore:
     def _aside_at(self, upload_id: str) -> str:
         return f"{self._abandoned}/{upload_id}"
 
-    def _named(self, name: str) -> str:
-        return self._name_prefix + name
-
     # --- in a thread ---
 
-    def _publish(self, session: UploadSession) -> Receipt:
-        source = self._at(session.id)
-        found = _found(source)
-        name = None
-        if found is None:
-            name = self._renamed(session)
-            if name is None and session.length:
-                raise StorageLost(session.id)
-        if name is None:
-            if found is None or not _is_whole(found, session):
-                self._trim(source, session)
-            if not self._was_made:
-                self._make_completed()
-            name = self._linked(session, found) or self._name(source, session)
-        directories.sync(self._completed, self._durability)
-        return Receipt(f"{self._completed.name}/{name}")
+    def _arrival(self, session: UploadSession, origin: Origin) -> Arrival:
+        """The file is the upload's own and could be written to: an assembler only reads it."""
+        goods = self._goods(session, NOTHING)
+        # Nobody asked an assembler when a crash cut the publishing short.
+        self._completed.withdraw(goods)
+        self._make_ready(goods, files.found(goods.content), session)
+        workspace = self._workspaces.begin(session.id)
+        return Arrival(session, origin, Path(goods.content), "/".join(goods.wanted), workspace)
 
-    def _make_completed(self) -> None:
-        directories.make(self._completed, self._durability)
-        self._was_made = True
+    def _publish(self, session: UploadSession) -> Receipt:
+        receipt = session.receipt or Receipt("")
+        if not receipt.is_here:
+            raise ValueError(f"the file of {session.id} is not here: {receipt.path}")
+        made = NOTHING
+        if session.phase is Phase.ASSEMBLING:
+            made = self._workspaces.settle(session.id)
+        goods = self._goods(session, made)
+        content = files.found(goods.content)
+        place = self._completed.find(goods, content)
+        if place is None:
+            self._make_ready(goods, content, session)
+        place = self._completed.put(goods, place)
+        return replace(receipt, path=f"completed/{place}")
+
+    def _goods(self, session: UploadSession, made: Made) -> Goods:
+        wanted = session.receipt.path if session.receipt else ""
+        is_made = made.size is not None
+        return Goods(
+            session.id,
+            names.place(wanted or session.destination or "", session.filename, session.id),
+            self._workspaces.content(session.id) if is_made else self._at(session.id),
+            made.size if is_made else session.length,
+            {suffix: self._workspaces.beside(session.id, suffix) for suffix in made.beside},
+        )
+
+    def _make_ready(
+        self, goods: Goods, content: os.stat_result | None, session: UploadSession
+    ) -> None:
+        """Make the file exactly as long as it is to be, and durable.
+
+        :raises StorageLost: it is not there
+        """
+        if content is not None and _is_whole(content, goods.size):
+            return
+        if goods.content != self._at(session.id) or (content is None and session.length):
+            raise StorageLost(session.id)
+        self._trim(goods.content, session)
 
     def _trim(self, source: str, session: UploadSession) -> None:
         """Make the file exactly as long as the upload, and durable. An empty one may be new.
@@ -155,53 +179,9 @@ class LocalStore:
         finally:
             os.close(file)
 
-    def _name(self, source: str, session: UploadSession) -> str:
-        """Give the file a name in `completed` that nothing else has."""
-        wanted = names.sanitised(session.filename, session.id)
-        for name in names.alternatives(wanted, session.id):
-            try:
-                self._link(source, self._named(name))
-            except FileExistsError:
-                continue
-            except OSError as error:
-                if error.errno not in _NO_HARD_LINKS:
-                    raise
-                break
-            return name
-        name = names.unique(wanted, session.id)
-        # rename(2) replaces what it finds. Only this upload uses this name, and its lock is held.
-        if os.path.lexists(self._named(name)):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-        os.rename(source, self._named(name))
-        return name
-
-    def _link(self, source: str, target: str) -> None:
-        try:
-            os.link(source, target)
-        except FileNotFoundError:  # somebody has removed the directory
-            self._make_completed()
-            os.link(source, target)
-
-    def _linked(self, session: UploadSession, found: os.stat_result | None = None) -> str | None:
-        """The name that a publishing which was cut short has given to the file, if any."""
-        known = found or os.lstat(self._at(session.id))
-        if known.st_nlink == 1:
-            return None
-        # One of these, unless others took them all.
-        wanted = names.sanitised(session.filename, session.id)
-        for name in islice(names.alternatives(wanted, session.id), _LIKELY):
-            with suppress(FileNotFoundError):
-                if os.path.samestat(known, os.lstat(self._named(name))):
-                    return name
-        for entry, found in files.regular(self._completed):
-            if os.path.samestat(known, found):
-                return entry.name
-        return None
-
-    def _renamed(self, session: UploadSession) -> str | None:
-        """Likewise, where there are no hard links: then the file has left `sessions`."""
-        name = names.unique(names.sanitised(session.filename, session.id), session.id)
-        return name if files.is_file(self._named(name), session.length) else None
+    def _settle(self, upload_id: str) -> None:
+        files.unlink(self._at(upload_id))
+        self._workspaces.clear(upload_id)
 
     def _abandon(self, upload_id: str) -> None:
         source = self._at(upload_id)
@@ -248,50 +228,88 @@ class LocalStore:
 
         :raises FileNotFoundError: nowhere
         """
-        if session.receipt is not None:
-            # An operator may have moved it to another disk, with a link in its place.
-            return os.open(self._locate(session), os.O_RDONLY | os.O_CLOEXEC)
-        for path in (self._at(session.id), self._aside_at(session.id)):
+        if session.phase is Phase.DONE:
+            try:
+                path = self._locate(session)
+            except UploadElsewhere as elsewhere:
+                raise StorageLost(session.id) from elsewhere
+            if self._made_size(session.id) is not None:
+                raise StorageLost(session.id)  # these are others
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        for each in (self._at(session.id), self._aside_at(session.id)):
             with suppress(FileNotFoundError):
-                return files.opened(path, os.O_RDONLY, self._durability)
-        finished = self._finished(session)
-        if finished is None:
+                return files.opened(each, os.O_RDONLY, self._durability)
+        place = None
+        if _may_have_a_name(session):
+            place = self._completed.find(self._goods(session, NOTHING), None)
+        if place is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.id)
-        return files.opened(finished, os.O_RDONLY, self._durability)
+        return files.opened(self._completed.at(place), os.O_RDONLY, self._durability)
 
     def _remove(self, session: UploadSession) -> None:
-        if finished := self._finished(session):
-            files.unlink(finished)
-            with suppress(FileNotFoundError):
-                directories.sync(self._completed, self._durability)
+        if session.phase is Phase.DONE:
+            self._remove_finished(session)
+        elif _may_have_a_name(session):
+            made = NOTHING
+            if session.phase is Phase.ASSEMBLING:
+                made = self._workspaces.settle(session.id)
+            self._completed.withdraw(self._goods(session, made))
+        self._workspaces.clear(session.id)
         for directory in (self._sessions, self._abandoned):
             if files.unlink(str(directory / session.id)):
                 directories.sync(directory, self._durability)
+        self._workspaces.forget(session.id)
 
-    def _finished(self, session: UploadSession) -> str | None:
-        """Where the finished file is, also if it got its name and a crash kept the receipt."""
-        if session.receipt is not None:
-            return self._named(PurePosixPath(session.receipt.path).name)
-        if session.phase is not Phase.SEALED:
+    def _remove_finished(self, session: UploadSession) -> None:
+        if place := self._place(session):
+            made = self._workspaces.made(session.id)
+            self._completed.remove(place, made.beside if made else ())
+
+    def _place(self, session: UploadSession) -> str | None:
+        """Where a finished file is, below `completed`; None if it is none of ours."""
+        if session.receipt is None or not session.receipt.is_here:
             return None
-        try:
-            name = self._linked(session)
-        except FileNotFoundError:
-            name = self._renamed(session)
-        return None if name is None else self._named(name)
+        return self._completed.place_in(session.receipt.path)
 
     def _locate(self, session: UploadSession) -> Path:
-        path = self._finished(session)
-        if session.receipt is None or path is None or not files.is_file(path, session.length):
+        if session.receipt is not None and not session.receipt.is_here:
+            raise UploadElsewhere(session.id)
+        place = self._place(session)
+        if place is None or session.phase is not Phase.DONE:
+            raise StorageLost(session.id)
+        # An operator may have moved it to another disk, with a link in its place.
+        path = self._completed.at(place)
+        size = files.size_of(path)
+        if size is None or (size != session.length and size != self._made_size(session.id)):
             raise StorageLost(session.id)
         return Path(path)
 
+    def _made_size(self, upload_id: str) -> int | None:
+        """How long the file is that an assembler has put in the place of the upload's bytes."""
+        made = self._workspaces.made(upload_id)
+        return made.size if made else None
+
     def _strays(self, before: float) -> list[str]:
-        return [
-            entry.name
-            for entry, found in files.regular(self._sessions)
-            if found.st_mtime < before and ids.is_valid(entry.name)
-        ]
+        found = {
+            upload_id
+            for entry, there in files.entries(self._sessions)
+            if there.st_mtime < before and (upload_id := _upload_of(entry.name, there.st_mode))
+        }
+        return sorted(found)
+
+
+def _upload_of(name: str, mode: int) -> str | None:
+    """The id of the upload whose bytes, or whose workspace, are called that."""
+    if stat.S_ISDIR(mode):
+        return workspaces.owner(name)
+    return name if stat.S_ISREG(mode) and ids.is_valid(name) else None
+
+
+def _may_have_a_name(session: UploadSession) -> bool:
+    """Whether publishing may have begun, and nobody have recorded that."""
+    if session.receipt is not None and not session.receipt.is_here:
+        return False
+    return session.is_arrived or (session.phase is Phase.STOPPED and session.is_full)
 
 
 def _threads() -> int:
@@ -302,21 +320,13 @@ def _threads() -> int:
     return max(_FEWEST_THREADS, min(processors, _MOST_THREADS))
 
 
-def _found(path: str) -> os.stat_result | None:
-    """What is there, links not followed; None if nothing is."""
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
-
-
-def _is_whole(found: os.stat_result, session: UploadSession) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_size == session.length
+def _is_whole(found: os.stat_result, size: int | None) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
 
 
 def _holds(path: str, session: UploadSession) -> bool:
     """Whether the file is there, and long enough for what is committed."""
-    found = _found(path)
+    found = files.found(path)
     if found is None or not stat.S_ISREG(found.st_mode):
         return False
     return found.st_size >= session.ranges.stop

@@ -1,8 +1,9 @@
-"""Names: what a finished file is called on disk.
+"""Names: what a finished file is called on disk, and in which directories it is wanted.
 
 Pure. A client's name is hostile input, and a person still wants to recognise it: letters of every
 script stay, whatever a file system, a shell user or Windows could read as something else goes. Each
-result is one path segment, not empty, not hidden, at most `LIMIT` bytes of UTF-8, in NFC.
+result is one path segment, not empty, not hidden, at most `LIMIT` bytes of UTF-8, in NFC; and each
+place is made of these, so that none leads up or out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from collections.abc import Iterator
 
 LIMIT = 200
 """Bytes in a name; file systems allow 255 or, encrypted, 143 to 240."""
+
+_DEEPEST = 16
+"""Directories of a place, and what their names come to in bytes at most: a path may have 4096."""
+_DIRECTORIES_LIMIT = 1000
 
 _EXTENSION_LIMIT = 20
 """Bytes in an extension with its dot, beyond which it is not one."""
@@ -50,28 +55,50 @@ def sanitised(filename: str, upload_id: str) -> str:
     """A safe name like `filename`; the id if nothing of it is left."""
     last = re.split(r"[/\\]", filename)[-1]
     kept = "".join(map(_kept, last)).translate(_REPLACED)
-    name = _cut(unicodedata.normalize("NFC", kept).strip(_EDGES))
+    name = _cut(unicodedata.normalize("NFC", kept).strip(_EDGES), LIMIT)
     # Only now: what was cut off may have been what made it another name. `rm *` takes what begins
     # with a dash for its options.
     if name.startswith("-") or _WINDOWS_DEVICE.fullmatch(name):
-        name = _cut("_" + name)
+        name = _cut("_" + name, LIMIT)
     return name or upload_id
 
 
-def alternatives(name: str, upload_id: str) -> Iterator[str]:
-    """`name` itself, then names with more and more of the id in them, without end."""
-    yield name
+def place(destination: str, filename: str, upload_id: str) -> tuple[str, ...]:
+    """Directories and a name, all safe, like `destination`; if that has no name, like `filename`.
+
+    What a destination has of roots, dots and emptiness is left out, and so are the directories that
+    would be too many.
+    """
+    *above, last = re.split(r"[/\\]", destination)
+    directories: list[str] = []
+    room = _DIRECTORIES_LIMIT
+    for directory in (sanitised(part, "") for part in above):
+        room -= len(directory.encode()) + 1
+        if room < 0 or len(directories) == _DEEPEST:
+            break
+        if directory:
+            directories.append(directory)
+    name = sanitised(last, "") if last else ""
+    return (*directories, name or sanitised(filename, upload_id))
+
+
+def alternatives(name: str, upload_id: str, limit: int = LIMIT) -> Iterator[str]:
+    """`name` itself, then names with more and more of the id in them, without end.
+
+    None has more than `limit` bytes, of which the longest id needs 160.
+    """
+    yield _cut(name, limit)
     stem, extension = _split(name)
-    yield _joined(stem, f"-{upload_id[-8:]}{extension}")
-    yield unique(name, upload_id)
+    yield _joined(stem, f"-{upload_id[-8:]}{extension}", limit)
+    yield unique(name, upload_id, limit)
     for number in itertools.count(2):
-        yield _joined(stem, f"-{upload_id}-{number}{extension}")
+        yield _joined(stem, f"-{upload_id}-{number}{extension}", limit)
 
 
-def unique(name: str, upload_id: str) -> str:
+def unique(name: str, upload_id: str, limit: int = LIMIT) -> str:
     """`name` with the whole id in it."""
     stem, extension = _split(name)
-    return _joined(stem, f"-{upload_id}{extension}")
+    return _joined(stem, f"-{upload_id}{extension}", limit)
 
 
 def _kept(character: str) -> str:
@@ -95,8 +122,8 @@ def _is_no_text(code: int) -> bool:
     return 0xFFF0 <= code <= 0xFFFB or 0xE0000 <= code <= 0xE00FF or 0xE01F0 <= code <= 0xE0FFF
 
 
-def _cut(name: str) -> str:
-    return _joined(*_split(name))
+def _cut(name: str, limit: int) -> str:
+    return _joined(*_split(name), limit)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -106,9 +133,9 @@ def _split(name: str) -> tuple[str, str]:
     return stem, dot + extension
 
 
-def _joined(stem: str, tail: str) -> str:
+def _joined(stem: str, tail: str, limit: int) -> str:
     """`stem` and `tail`, with as much of the stem as there is room for."""
-    room = LIMIT - len(tail.encode())
+    room = limit - len(tail.encode())
     if len(stem.encode()) > room:
         stem = stem.encode()[:room].decode(errors="ignore").rstrip(_EDGES)
     return stem + tail
