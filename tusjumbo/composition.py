@@ -77,7 +77,7 @@ def compose(
         observers=told,
         errands=errands,
     )
-    sweep = Sweep(uploads.means, uploads.finish, uploads.concatenation)
+    sweep = Sweep(uploads.means, uploads.finish_now, uploads.concatenation)
     return House(settings, catalog, store, locker, uploads, sweep)
 
 

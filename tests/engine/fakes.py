@@ -19,6 +19,16 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from tusjumbo.application import (
+    Arrival,
+    Assembled,
+    Hook,
+    HookAnswer,
+    HookCall,
+    News,
+    Origin,
+    Tell,
+)
 from tusjumbo.digests import Hasher
 from tusjumbo.errors import (
     ClientDisconnected,
@@ -42,16 +52,28 @@ class DictCatalog:
         self.recorded: dict[str, dict[int, ChunkDigest]] = {}
         self.faults: list[Exception | None] = []
         self.commits: list[int] = []
+        self.news: list[News] = []
+
+    def _tell(
+        self, tell: Tell | None, before: UploadSession | None, after: UploadSession | None
+    ) -> None:
+        if tell is not None:
+            self.news += tell(before, after)
+
+    async def post(self, news: Sequence[News]) -> None:
+        await checkpoint()
+        self.news += news
 
     async def _work(self) -> None:
         await checkpoint()
         if self.faults and (fault := self.faults.pop(0)) is not None:
             raise fault
 
-    async def create(self, session: UploadSession) -> None:
+    async def create(self, session: UploadSession, *, tell: Tell | None = None) -> None:
         await self._work()
         if session.id in self.sessions:
             raise ValueError(session.id)
+        self._tell(tell, None, session)
         self.sessions[session.id] = session
 
     async def load(self, upload_id: str) -> UploadSession:
@@ -67,12 +89,15 @@ class DictCatalog:
         change: Callable[[UploadSession], UploadSession],
         *,
         digests: Sequence[ChunkDigest] = (),
+        tell: Tell | None = None,
     ) -> UploadSession:
         await self._work()
         await checkpoint()
         if upload_id not in self.sessions:
             raise UploadNotFound(upload_id)
-        self.sessions[upload_id] = after = change(self.sessions[upload_id])
+        before = self.sessions[upload_id]
+        self.sessions[upload_id] = after = change(before)
+        self._tell(tell, before, after)
         self.recorded.setdefault(upload_id, {}).update({it.number: it for it in digests})
         self.commits.append(after.offset)
         return after
@@ -87,10 +112,13 @@ class DictCatalog:
     async def statistics(self, today: float, week: float) -> Statistics:
         raise AssertionError("the engine has no use for figures")
 
-    async def delete(self, upload_id: str) -> bool:
+    async def delete(self, upload_id: str, *, tell: Tell | None = None) -> bool:
         await self._work()
         self.recorded.pop(upload_id, None)
-        return self.sessions.pop(upload_id, None) is not None
+        before = self.sessions.pop(upload_id, None)
+        if before is not None:
+            self._tell(tell, before, None)
+        return before is not None
 
     async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
         await checkpoint()
@@ -130,6 +158,7 @@ class BytesStore:
         self.reads: list[tuple[int, int]] = []
         self.before_write: Callable[[], object] = lambda: None
         self.old: list[str] = []
+        self.kept: dict[str, Assembled] = {}
 
     def fault(self) -> None:
         if self.faults and (fault := self.faults.pop(0)) is not None:
@@ -143,13 +172,31 @@ class BytesStore:
             raise StorageLost(session.id)
         yield BytesWriter(self, session.id, data)
 
+    async def arrival(self, session: UploadSession, origin: Origin) -> Arrival:
+        await checkpoint()
+        self.fault()
+        self.kept.pop(session.id, None)
+        path = Path("sessions") / session.id
+        name = session.destination or session.filename or session.id
+        return Arrival(session, origin, path, name, path.with_suffix(".work"))
+
+    async def keep(self, session: UploadSession, assembled: Assembled) -> None:
+        await checkpoint()
+        self.fault()
+        self.kept[session.id] = assembled
+
     async def publish(self, session: UploadSession) -> Receipt:
         await checkpoint()
         self.fault()
+        assert session.is_arrived
         data = bytes(self.files.get(session.id, b""))
         assert len(data) >= (session.length or 0)
         self.completed[session.id] = data[: session.length]
-        return Receipt(f"completed/{session.id}")
+        receipt = session.receipt or Receipt("")
+        assert receipt.is_here
+        return replace(
+            receipt, path=f"completed/{receipt.path or session.destination or session.id}"
+        )
 
     async def settle(self, session: UploadSession) -> None:
         await checkpoint()
@@ -379,3 +426,61 @@ def aged(session: UploadSession, seconds: float) -> UploadSession:
         updated_at=session.updated_at - seconds,
         expires_at=expires_at,
     )
+
+
+@dataclass
+class ScriptedHooks:
+    """Who says what it was told to say, remembers what it was asked, and tells in plain words."""
+
+    on_create: HookAnswer | Exception = field(default_factory=HookAnswer)
+    on_finish: HookAnswer | Exception | None = None
+    on_terminate: HookAnswer | Exception = field(default_factory=HookAnswer)
+    asked: list[tuple[Hook, UploadSession, Origin]] = field(default_factory=list)
+    rung: int = 0
+
+    async def creating(self, session: UploadSession, origin: Origin) -> HookAnswer:
+        return await self._say(Hook.PRE_CREATE, session, origin, self.on_create)
+
+    async def terminating(self, session: UploadSession, origin: Origin) -> HookAnswer:
+        return await self._say(Hook.PRE_TERMINATE, session, origin, self.on_terminate)
+
+    async def finishing(self, arrival: Arrival) -> HookAnswer:
+        assert self.on_finish is not None
+        return await self._say(Hook.PRE_FINISH, arrival.session, arrival.origin, self.on_finish)
+
+    @property
+    def wants_finishing(self) -> bool:
+        return self.on_finish is not None
+
+    async def _say(
+        self, hook: Hook, session: UploadSession, origin: Origin, said: HookAnswer | Exception
+    ) -> HookAnswer:
+        await checkpoint()
+        self.asked.append((hook, session, origin))
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def telling(self, origin: Origin) -> Tell:
+        def tell(before: UploadSession | None, after: UploadSession | None) -> Sequence[News]:
+            of = after or before
+            assert of is not None
+            if before is None:
+                return [_news(Hook.POST_CREATE, of, origin)]
+            if after is None:
+                return [_news(Hook.POST_TERMINATE, of, origin)]
+            of_phase = {Phase.DONE: Hook.POST_FINISH, Phase.ABANDONED: Hook.EXPIRED}
+            is_other = before.phase is not after.phase and after.phase in of_phase
+            return [_news(of_phase[after.phase], of, origin)] if is_other else []
+
+        return tell
+
+    def interrupted(self, session: UploadSession, origin: Origin) -> Sequence[News]:
+        return [_news(Hook.INTERRUPTED, session, origin)]
+
+    def rang(self) -> None:
+        self.rung += 1
+
+
+def _news(hook: Hook, session: UploadSession, origin: Origin) -> News:
+    return News(call=HookCall(hook, session, origin), receiver="r", created_at=0.0, due_at=0.0)

@@ -15,6 +15,7 @@ from tests.engine.test_concatenation import Joinery
 from tests.engine.test_placing import Chunks
 from tests.engine.test_sweep import sweeping
 from tests.engine.test_uploads import Bench
+from tusjumbo.application import Tell
 from tusjumbo.engine import pump
 from tusjumbo.engine.inspection import Head, HeadWriter
 from tusjumbo.engine.sweep import Swept
@@ -519,9 +520,9 @@ async def test_a_request_that_is_cancelled_while_it_removes(
     delete = bench.catalog.delete
     with anyio.CancelScope() as scope:
 
-        async def cancelling(upload_id: str) -> bool:
+        async def cancelling(upload_id: str, *, tell: Tell | None = None) -> bool:
             scope.cancel()
-            return await delete(upload_id)
+            return await delete(upload_id, tell=tell)
 
         monkeypatch.setattr(bench.catalog, "delete", cancelling)
         with pytest.raises(MediaTypeRefused):

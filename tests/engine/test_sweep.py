@@ -24,7 +24,7 @@ LIMITS = Limits(expire_after=10.0, keep_abandoned=5.0)
 
 def sweeping(bench: Bench) -> Sweep:
     uploads = bench.uploads
-    return Sweep(uploads.means, uploads.finish, uploads.concatenation)
+    return Sweep(uploads.means, uploads.finish_now, uploads.concatenation)
 
 
 async def partial_upload(bench: Bench) -> str:
@@ -74,7 +74,7 @@ async def test_one_way_to_a_thread_for_each_that_expires_and_none_to_free_its_by
     errands = CountedErrands()
     uploads = bench.uploads
     means = replace(uploads.means, errands=errands)
-    sweep = Sweep(means, uploads.finish, uploads.concatenation)
+    sweep = Sweep(means, uploads.finish_now, uploads.concatenation)
     away: list[bool] = []
     remove = bench.store.remove
 

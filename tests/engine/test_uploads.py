@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -21,11 +22,13 @@ from tests.engine.fakes import (
     Journal,
     OneHolder,
     Script,
+    ScriptedHooks,
 )
+from tusjumbo.application import Assembler, Outbox, Tell
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.pump import Pace
-from tusjumbo.engine.uploads import Uploads
+from tusjumbo.engine.uploads import Leaves, Uploads
 from tusjumbo.errors import (
     BodyTimeout,
     BodyTooLong,
@@ -85,6 +88,9 @@ class Bench:
     patience: float = 5.0
     now: float = 0.0
     inspection: Inspection | None = None
+    hooks: ScriptedHooks | None = None
+    assembler: Assembler | None = None
+    leaves: Leaves = Leaves.NOTHING
 
     def __post_init__(self) -> None:
         self.catalog = DictCatalog()
@@ -102,6 +108,10 @@ class Bench:
             clock=lambda: self.now,
             observers=Observers([self.journal]),
             blocks=Blocks(BLOCK, BLOCKS),
+            hooks=self.hooks,
+            outbox=cast("Outbox", self.catalog),
+            assembler=self.assembler,
+            leaves=self.leaves,
         )
 
     async def create(self, length: int | None = 100) -> str:
@@ -439,8 +449,9 @@ async def test_long_bodies_are_committed_on_the_way_and_never_ahead_of_the_data(
         change: Callable[[UploadSession], UploadSession],
         *,
         digests: Sequence[ChunkDigest] = (),
+        tell: Tell | None = None,
     ) -> UploadSession:
-        after = await honest(upload_id, change, digests=digests)
+        after = await honest(upload_id, change, digests=digests, tell=tell)
         durable = bench.store.durable.get(upload_id, b"")
         assert durable[: after.offset] == content[: after.offset]
         return after

@@ -158,7 +158,7 @@ def test_what_ends_by_being_full(kind: Kind, finish: Finish) -> None:
     assert rules.seals(session, finish) == (kind is not Kind.PARTIAL and finish is not Finish.NEVER)
 
 
-@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.ABANDONED])
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in rules.GONE])
 @pytest.mark.parametrize("at", [0, 3, 9])
 @pytest.mark.parametrize("announced", [None, 0, 5])
 def test_a_final_session_takes_nothing(phase: Phase, at: int, announced: int | None) -> None:

@@ -149,4 +149,5 @@ def test_when_the_sweep_has_something_to_do(
 
 
 def test_phases_have_the_names_that_catalogs_and_people_see() -> None:
-    assert [phase.value for phase in Phase] == ["open", "sealed", "done", "abandoned"]
+    names = ["open", "sealed", "assembling", "done", "abandoned", "stopped"]
+    assert [phase.value for phase in Phase] == names

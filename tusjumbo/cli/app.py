@@ -25,6 +25,7 @@ from tusjumbo.cli.text import printable
 from tusjumbo.errors import ConfigurationError, TusJumboError
 from tusjumbo.sessions.session import Phase
 from tusjumbo.settings import Duration, ServerSettings, Size, UploadSettings
+from tusjumbo.settings.values import Items, Secret
 
 UNUSABLE = 2
 """Exit code: the command line or the configuration cannot work."""
@@ -99,6 +100,8 @@ _HINTS: dict[object, tuple[Any, str]] = {
     Size: (str, "SIZE"),
     Duration: (str, "DURATION"),
     tuple[str, ...]: (list[str], "LIST"),
+    Items: (list[str], "LIST"),
+    Secret: (str, "SECRET"),
 }
 """What cyclopts reads for a kind of setting, and what `--help` calls it. Conversion comes later."""
 

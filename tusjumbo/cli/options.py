@@ -11,7 +11,7 @@ import ast
 import enum
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -57,7 +57,8 @@ class Option:
     def section(self) -> str:
         if self.name.startswith("cors_"):
             return "Web pages (CORS)"
-        return "Server" if self.owner is ServerSettings else "Uploads"
+        definer = next(base for base in self.owner.__mro__ if self.name in base.__annotations__)
+        return str(definer.SECTION)  # type: ignore[attr-defined]  # every class of settings has one
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -110,12 +111,18 @@ def _texts(owner: type) -> Mapping[str, str]:
 
 def _options(owner: type[UploadSettings | ServerSettings]) -> tuple[Option, ...]:
     kinds = get_type_hints(owner)
-    texts = _texts(owner)
+    bases = [base for base in owner.__mro__ if base is not object]
+    texts = {name: text for base in bases for name, text in _texts(base).items()}
     return tuple(
         Option(owner, field.name, kinds[field.name], field.default, texts[field.name])
-        for field in fields(owner)
+        for field in sorted(fields(owner), key=lambda field: _place(bases, field.name))
         if field.default is not MISSING
     )
+
+
+def _place(bases: Sequence[type], name: str) -> int:
+    """Where a field is shown: what a class says itself comes before what it has from others."""
+    return next(at for at, base in enumerate(bases) if name in base.__annotations__)
 
 
 OPTIONS: tuple[Option, ...] = (*_options(ServerSettings), *_options(UploadSettings))

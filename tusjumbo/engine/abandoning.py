@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from tusjumbo.application import NOBODY
 from tusjumbo.engine.means import Means
 from tusjumbo.sessions import joining, rules
 from tusjumbo.sessions.events import UploadAbandoned, UploadRecovered
@@ -30,7 +31,8 @@ class GiveUp:
         :raises StaleCommit: it is not open
         """
         change = partial(rules.given_up, now=self._means.clock(), limits=self._means.limits)
-        session = await self._means.catalog.update(upload_id, change)
+        tell = self._means.telling(NOBODY)
+        session = await self._means.catalog.update(upload_id, change, tell=tell)
         self._means.observers.tell(UploadAbandoned(session))
         return session
 

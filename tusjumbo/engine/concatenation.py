@@ -25,8 +25,10 @@ from functools import partial
 
 import anyio
 
+from tusjumbo.application import NOBODY
 from tusjumbo.engine.abandoning import GiveUp
-from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.consent import Consent
+from tusjumbo.engine.finish import Finishing
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.means import Means
 from tusjumbo.errors import (
@@ -63,7 +65,7 @@ CHECKPOINT = 256 * 1024 * 1024
 @dataclass
 class Concatenation:
     means: Means
-    finish: Finish
+    finish: Finishing
     screening: Screening
     give_up: GiveUp
     removes_parts: bool = False
@@ -79,11 +81,14 @@ class Concatenation:
 
     # --- for requests ---
 
-    async def record(self, command: commands.Join, closing: Notice | None) -> UploadSession:
+    async def record(
+        self, command: commands.Join, closing: Notice | None, consent: Consent
+    ) -> UploadSession:
         """The new final upload, pending.
 
         :raises PartUnusable: :raises UploadTooLarge: as `joining.joined` says; nothing is recorded
         :raises MediaTypeRefused: it is to be a file that is not taken; likewise
+        :raises UploadRejected: the application does not want it; likewise
         :raises ServerClosing: nothing is begun any more
         """
         upload_id = ids.of_final(ids.from_entropy(secrets.token_bytes(ids.ENTROPY)))
@@ -92,7 +97,9 @@ class Concatenation:
         self.screening.claim(session)
         if _is_given(closing):
             raise ServerClosing
-        await self.means.catalog.create(session)
+        session = await consent.ask(session)
+        self.screening.claim(session)
+        await consent.record(session)
         self.means.observers.tell(UploadCreated(session))
         return session
 
@@ -253,7 +260,7 @@ class Concatenation:
         return await self.means.catalog.update(session.id, change)
 
     async def _finished(self, session: UploadSession) -> UploadSession:
-        if session.phase is Phase.SEALED:
+        if session.is_arrived:
             session = await self.finish(session)
             if self.removes_parts:
                 self._joined.append(session)
@@ -267,7 +274,7 @@ class Concatenation:
                 return
             with anyio.CancelScope(shield=True):
                 await self.means.store.remove(part)
-                await self.means.catalog.delete(part_id)
+                await self.means.catalog.delete(part_id, tell=self.means.telling(NOBODY))
         self.means.observers.tell(PartRemoved(part))
 
 

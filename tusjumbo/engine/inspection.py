@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import anyio
 
+from tusjumbo.application import Origin
 from tusjumbo.digests import Data, Hasher
 from tusjumbo.engine.means import Means
-from tusjumbo.errors import MediaTypeRefused, SystemFailure
+from tusjumbo.errors import MediaTypeRefused, Refusal, SystemFailure
 from tusjumbo.ports import Draw, Inspection, Store, Verdict, Writer
 from tusjumbo.sessions.commands import Keep
 from tusjumbo.sessions.events import UploadRefused
@@ -55,7 +56,7 @@ class Screening:
             return None
         return Head(self.inspection, self.means.store, session, length)
 
-    async def passed(self, session: UploadSession) -> None:
+    async def passed(self, session: UploadSession, origin: Origin) -> None:
         """Return if a full upload, whose lock is held, may become a file.
 
         :raises MediaTypeRefused: it may not; it is over
@@ -70,10 +71,10 @@ class Screening:
         try:
             await self.inspection.judge(session, bytes(head.data), is_whole=stop == session.end)
         except MediaTypeRefused as refusal:
-            await self.end(session, refusal)
+            await self.end(session, refusal, origin)
             raise
 
-    async def end(self, session: UploadSession, refusal: MediaTypeRefused) -> None:
+    async def end(self, session: UploadSession, refusal: Refusal, origin: Origin) -> None:
         """Remove a refused upload, whose lock is held.
 
         What cannot be forgotten now expires, or is refused once more when somebody looks at it.
@@ -82,7 +83,8 @@ class Screening:
             try:
                 # In this order: bytes without a session are strays, which the sweep removes; a
                 # session without bytes could not be refused again.
-                await self.means.catalog.delete(session.id)
+                tell = self.means.telling(origin)
+                await self.means.catalog.delete(session.id, tell=tell)
                 await self.means.store.remove(session)
             except SystemFailure:
                 _log.exception("Upload %s was refused and could not be removed.", session.id)

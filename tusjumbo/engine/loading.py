@@ -9,7 +9,7 @@ from tusjumbo.engine.means import Means
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.ports import Lease
 from tusjumbo.sessions import rules
-from tusjumbo.sessions.session import Phase, UploadSession
+from tusjumbo.sessions.session import UploadSession
 
 
 class Load:
@@ -22,7 +22,7 @@ class Load:
         :raises UploadNotFound: there is none, or none any more
         """
         session = await self._means.catalog.load(upload_id)
-        if session.phase is Phase.ABANDONED or rules.has_expired(session, self._means.clock()):
+        if session.phase in rules.GONE or rules.has_expired(session, self._means.clock()):
             raise UploadNotFound(upload_id)
         return session
 

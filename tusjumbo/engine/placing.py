@@ -15,10 +15,11 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from tusjumbo.application import Origin
 from tusjumbo.digests import ALGORITHMS
 from tusjumbo.engine.abandoning import GiveUp
 from tusjumbo.engine.checks import STEP
-from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.finish import Finishing
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
 from tusjumbo.engine.means import Means
@@ -49,11 +50,11 @@ class Placing:
     means: Means
     load: Load
     receive: Receive
-    finish: Finish
+    finish: Finishing
     screening: Screening
     give_up: GiveUp
 
-    async def put(self, command: Put, source: Source | None) -> Stored:
+    async def put(self, command: Put, source: Source | None, origin: Origin) -> Stored:
         """Take a chunk, or see that it is there.
 
         :raises Refusal: it cannot be; nothing of it is committed
@@ -61,9 +62,9 @@ class Placing:
         :raises SystemFailure: likewise
         """
         try:
-            session = await self._received(command, source)
-            if session.phase is Phase.SEALED:
-                session = await self._finished(session)
+            session = await self._received(command, source, origin)
+            if session.is_arrived:
+                session = await self._finished(session, origin)
         except TusJumboError as error:
             _log.debug("%s: chunk %d: %s", command.id, command.number, error)
             raise
@@ -74,14 +75,14 @@ class Placing:
         )
         return Stored(session, await self._chunk(session, command.number))
 
-    async def _received(self, command: Put, source: Source | None) -> UploadSession:
+    async def _received(self, command: Put, source: Source | None, origin: Origin) -> UploadSession:
         try:
-            return await self._put(command, source)
+            return await self._put(command, source, origin)
         except MediaTypeRefused as refusal:
-            await self._end(command.id, refusal)
+            await self._end(command.id, refusal, origin)
             raise
 
-    async def _end(self, upload_id: str, refusal: MediaTypeRefused) -> None:
+    async def _end(self, upload_id: str, refusal: MediaTypeRefused, origin: Origin) -> None:
         """End a refused upload, once nobody is in any lane of it.
 
         Who does not leave, or ended it first, is not in the way: without the chunk that was refused
@@ -91,9 +92,9 @@ class Placing:
             async with self.means.locker.hold(upload_id, self.means.patience):
                 session = await self.load(upload_id)
                 if session.phase is Phase.OPEN:
-                    await self.screening.end(session, refusal)
+                    await self.screening.end(session, refusal, origin)
 
-    async def _put(self, command: Put, source: Source | None) -> UploadSession:
+    async def _put(self, command: Put, source: Source | None, origin: Origin) -> UploadSession:
         upload_id, number = command.id, command.number
         if not 0 <= number < MAX_NUMBER:
             raise NoSuchChunk(upload_id, number, None)
@@ -105,7 +106,7 @@ class Placing:
             if await self._is_known(session, take, command):
                 _log.debug("%s: chunk %d is here already, and the same", upload_id, number)
                 return session
-            delivery = Delivery(session, take, command.content, source, lease, number)
+            delivery = Delivery(session, take, command.content, source, lease, origin, number)
             try:
                 return await self.receive(delivery)
             except StorageLost:
@@ -128,10 +129,10 @@ class Placing:
             raise ChunkConflict(session.id, take.start, take.ceiling)
         return True
 
-    async def _finished(self, session: UploadSession) -> UploadSession:
+    async def _finished(self, session: UploadSession, origin: Origin) -> UploadSession:
         _log.debug("%s: every byte is in", session.id)
         async with self.means.locker.hold(session.id, self.means.patience):
-            return await self.finish(await self.load(session.id))
+            return await self.finish(await self.load(session.id), origin)
 
     async def verify(self, command: Verify) -> Verified:
         """Hash the bytes of a chunk as they are now. Disturbs nobody.

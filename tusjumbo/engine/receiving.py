@@ -14,9 +14,10 @@ from functools import partial
 
 import anyio
 
+from tusjumbo.application import NOBODY, Origin
 from tusjumbo.engine.blocks import Blocks
 from tusjumbo.engine.checks import Check
-from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.finish import Finishing
 from tusjumbo.engine.inspection import HeadWriter, Screening
 from tusjumbo.engine.means import Means
 from tusjumbo.engine.overlay import Overlay
@@ -40,6 +41,9 @@ from tusjumbo.sessions.commands import Content
 from tusjumbo.sessions.events import BytesReceived, Ending, UploadCreated, UploadFinished
 from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, UploadSession
 
+_BROKEN = (Ending.CUT, Ending.IDLE)
+"""Endings by the fault of a client or its line. Others are taken over, or told to come again."""
+
 CHUNKS_BY = "sha256"
 """The algorithm by which every chunk is recorded."""
 
@@ -55,6 +59,8 @@ class Delivery:
     source: Source | None
     lease: Lease
     """Of the upload, or of a lane of it."""
+    origin: Origin = NOBODY
+    """The request that it comes with."""
     chunk: int | None = None
     """The number of the chunk that it is, if it is one."""
     is_recorded: bool = True
@@ -72,7 +78,7 @@ class Delivery:
 @dataclass
 class Receive:
     means: Means
-    finish: Finish
+    finish: Finishing
     screening: Screening
     pace: Pace
     blocks: Blocks
@@ -100,17 +106,24 @@ class Receive:
             ending = await self._take(body, source)
         except MediaTypeRefused as refusal:
             if delivery.chunk is None:  # others are in their lanes
-                await self.screening.end(body.session, refusal)
+                await self.screening.end(body.session, refusal, delivery.origin)
             raise
         if ending is Ending.CUT:
             # All bytes may be in although the body's end was not: then it is finished.
-            await self.finish(body.session)
+            await self.finish(body.session, delivery.origin)
+        if ending in _BROKEN:
+            await self._tell_of_interruption(body.session, delivery.origin)
         if ending is not Ending.END:
             raise self._reason(ending, delivery)
         return self._told(body)
 
     async def create(
-        self, session: UploadSession, take: rules.Take, content: Content, source: Peeked
+        self,
+        session: UploadSession,
+        take: rules.Take,
+        content: Content,
+        source: Peeked,
+        origin: Origin,
     ) -> UploadSession:
         """Make a new session together with its whole body, which was seen, and finish it if due.
 
@@ -120,7 +133,8 @@ class Receive:
         """
 
         async def steps(lease: Lease) -> _Body:
-            body = _Body(self, Delivery(session, take, content, source, lease, is_recorded=False))
+            delivery = Delivery(session, take, content, source, lease, origin, is_recorded=False)
+            body = _Body(self, delivery)
             await body.put(source.seen)
             return body
 
@@ -133,7 +147,7 @@ class Receive:
                 BytesReceived(body.session, take.start, body.stop, seconds, Ending.END)
             )
             body.tell_of_parts()
-            return await self.finish(self._told(body))
+            return await self.finish(self._told(body), origin)
 
     def _told(self, body: _Body) -> UploadSession:
         """The session, of which everybody has heard if it is finished."""
@@ -141,6 +155,13 @@ class Receive:
             return body.session
         self.means.observers.tell(UploadFinished(body.finished))
         return body.finished
+
+    async def _tell_of_interruption(self, session: UploadSession, origin: Origin) -> None:
+        hooks = self.means.hooks
+        news = () if hooks is None else hooks.interrupted(session, origin)
+        if news and self.means.outbox is not None:
+            with anyio.CancelScope(shield=True):
+                await self.means.outbox.post(news)
 
     async def _take(self, body: _Body, source: Source) -> Ending:
         start = body.stop
@@ -265,6 +286,7 @@ class _Body:
 
         if part is not None or arrived is Arrived.WHOLE:
             await self._receive.means.together(steps)
+        self._receive.means.told()
         self.tell_of_parts()
 
     def tell_of_parts(self) -> None:
@@ -286,15 +308,15 @@ class _Body:
         if part.start < part.stop:
             await self._sync()
         means = self._receive.means
-        now = means.clock()
+        now, tell = means.clock(), means.telling(self._delivery.origin)
         change = partial(rules.committed, part=part, now=now, limits=means.limits)
         if self._delivery.is_recorded:
             self.session = await means.catalog.update(
-                self.session.id, change, digests=self._digests(now)
+                self.session.id, change, digests=self._digests(now), tell=tell
             )
         else:
             session = change(self.session)
-            await means.catalog.create(session)
+            await means.catalog.create(session, tell=tell)
             self.session = session
         self.stop = part.stop
 
@@ -306,8 +328,8 @@ class _Body:
         delivery, finish = self._delivery, self._receive.finish
         if delivery.chunk is None and finish.is_due(self.session):
             with suppress(SystemFailure):
-                self.finished = await finish.carry_out(self.session)
-        if delivery.chunk is not None or (self.finished or self.session).phase is not Phase.SEALED:
+                self.finished = await finish.carry_out(self.session, delivery.origin)
+        if delivery.chunk is not None or not (self.finished or self.session).is_arrived:
             await delivery.lease.leave()
 
     def _part(self, stop: int, arrived: Arrived) -> rules.Part:

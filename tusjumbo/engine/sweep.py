@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from tusjumbo.application import NOBODY
 from tusjumbo.engine.concatenation import Concatenation
 from tusjumbo.engine.finish import Finish
 from tusjumbo.engine.means import Means
@@ -24,10 +25,11 @@ from tusjumbo.errors import (
     SystemFailure,
     UploadLocked,
     UploadNotFound,
+    UploadRejected,
     UploadTooLarge,
 )
 from tusjumbo.sessions import joining, rules
-from tusjumbo.sessions.events import UploadAbandoned, UploadPurged
+from tusjumbo.sessions.events import UploadAbandoned, UploadPurged, UploadTerminated
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 _log = logging.getLogger("tusjumbo")
@@ -72,9 +74,13 @@ class Sweep:
                 if session.is_pending and not rules.has_expired(session, self.means.clock()):
                     await self._join(session, swept)
                     continue
+                if session.is_arrived:
+                    await self.finish.alone(session.id, NOBODY)
+                    swept.finished += 1
+                    continue
                 async with self.means.locker.attempt(session.id):
                     await self._handle(session.id, swept)
-            except MediaTypeRefused:
+            except (MediaTypeRefused, UploadRejected):
                 swept.refused += 1
             except (UploadLocked, UploadNotFound, StaleCommit):
                 continue  # somebody else has it, and the next sweep will look again
@@ -82,6 +88,7 @@ class Sweep:
                 swept.failed += 1
                 _log.exception("Upload %s could not be swept.", session.id)
         await self.concatenation.go_on()
+        self.means.told()
         return swept
 
     async def in_passing(self, every: float) -> None:
@@ -118,20 +125,21 @@ class Sweep:
         if isinstance(found, UploadAbandoned):
             self.means.observers.tell(found)
             swept.abandoned += 1
-        elif found is not None and found.phase is Phase.SEALED:
-            await self.finish(found)
-            swept.finished += 1
         elif found is not None:
             # By itself: to free what a large file had takes its time.
+            is_stopped = found.phase is Phase.STOPPED
+            tell = self.means.telling(NOBODY) if is_stopped else None  # else it has expired before
             await self.means.store.remove(found)
-            await self.means.catalog.delete(found.id)
-            self.means.observers.tell(UploadPurged(found))
+            await self.means.catalog.delete(found.id, tell=tell)
+            self.means.observers.tell(
+                UploadTerminated(found) if is_stopped else UploadPurged(found)
+            )
             swept.purged += 1
 
     async def _look(self, upload_id: str) -> UploadSession | UploadAbandoned | None:
-        """Set aside what has expired. A session that is returned is to be finished or removed."""
+        """Set aside what has expired. A session that is returned is to be removed."""
         session, now = await self.means.catalog.load(upload_id), self.means.clock()
-        if session.phase is Phase.SEALED:
+        if session.phase is Phase.STOPPED:
             return session
         if not rules.has_expired(session, now):
             return None
@@ -142,8 +150,13 @@ class Sweep:
             await self.means.catalog.update(session.id, change)
             return None
         await self.means.store.abandon(session)
-        change = partial(rules.abandoned, now=now, limits=self.means.limits)
-        return UploadAbandoned(await self.means.catalog.update(session.id, change))
+        change, tell = (
+            partial(rules.abandoned, now=now, limits=self.means.limits),
+            self.means.telling,
+        )
+        return UploadAbandoned(
+            await self.means.catalog.update(session.id, change, tell=tell(NOBODY))
+        )
 
     async def _is_awaited(self, session: UploadSession) -> bool:
         """Whether it is all there, and a final upload waits for others still."""

@@ -7,19 +7,25 @@ error: what had arrived is committed by then.
 
 from __future__ import annotations
 
+import enum
 import logging
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 import anyio
 
+from tusjumbo.application import NOBODY, Assembler, HookAnswer, Hooks, Origin, Outbox
 from tusjumbo.engine.abandoning import GiveUp, Recovery
+from tusjumbo.engine.assembling import Assembling
 from tusjumbo.engine.blocks import Blocks
+from tusjumbo.engine.chores import Chores
 from tusjumbo.engine.concatenation import PATIENCE, Concatenation
-from tusjumbo.engine.finish import Finish
+from tusjumbo.engine.consent import Consent
+from tusjumbo.engine.finish import Finish, Finishing, Later
 from tusjumbo.engine.inspection import Screening
 from tusjumbo.engine.loading import Load
 from tusjumbo.engine.means import Means
@@ -30,15 +36,20 @@ from tusjumbo.engine.receiving import Delivery, Receive
 from tusjumbo.engine.small import Peeked, may_be_small
 from tusjumbo.errands import Errands
 from tusjumbo.errors import (
+    AssemblyFailed,
     BodyTimeout,
     MediaTypeRefused,
     Refusal,
     ServerClosing,
+    StaleCommit,
     StorageLost,
     SystemFailure,
     UploadIsFinal,
     UploadIsPartial,
+    UploadLocked,
     UploadNotFound,
+    UploadRejected,
+    UploadStopped,
     UploadUnfinished,
 )
 from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Source, Store
@@ -62,6 +73,15 @@ from tusjumbo.sessions.statistics import Statistics
 
 _log = logging.getLogger("tusjumbo")
 
+
+class Leaves(enum.Enum):
+    """What of finishing a request leaves to be done after its answer."""
+
+    NOTHING = "inline"
+    WHAT_ASKS = "background"
+    """Whatever hooks and assemblers have a say in."""
+
+
 BLOCK_SIZE = 1024 * 1024
 BLOCKS = 24
 """At most this many MiB of bodies are in memory at a time, however many uploads there are."""
@@ -84,6 +104,12 @@ class Uploads:
     observers: Observers = field(default_factory=Observers)
     errands: Errands | None = None
     """Where steps go together, if catalog, store and locker wait for nothing but hops."""
+    hooks: Hooks | None = None
+    outbox: Outbox | None = None
+    """What the catalog keeps for the hooks."""
+    assembler: Assembler | None = None
+    """What is done with a file that has arrived."""
+    leaves: Leaves = Leaves.NOTHING
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
@@ -96,11 +122,20 @@ class Uploads:
             self.clock,
             self.observers,
             self.errands,
+            self.hooks,
+            self.outbox,
         )
         self._screening = screening = Screening(self.inspection, means)
         self._give_up = give_up = GiveUp(means)
         self.load = load = Load(means)
-        self.finish = finish = Finish(means, screening)
+        assembling = Assembling(means, screening, self.assembler)
+        self.finish_now = Finish(means, screening, assembling)
+        self.chores = Chores(means, self.finish_now)
+        self.is_finishing_inline = self.leaves is Leaves.NOTHING or not assembling.is_needed
+        finish: Finishing = self.finish_now
+        if not self.is_finishing_inline:
+            finish = Later(self.chores.leave)
+        self.finish = finish
         self.concatenation = Concatenation(means, finish, screening, give_up, self.remove_parts)
         part_changed = self.concatenation.part_changed
         self._receive = Receive(means, finish, screening, self.pace, self.blocks, part_changed)
@@ -108,26 +143,36 @@ class Uploads:
         self._recovery = Recovery(means, part_changed)
 
     async def execute(
-        self, command: commands.Command, source: Source | None = None
+        self, command: commands.Command, source: Source | None = None, origin: Origin = NOBODY
     ) -> outcomes.Outcome:
         """Carry out `command`, whose body, if it has one, comes from `source`.
+
+        `origin` is what hooks are told of the request.
 
         :raises Refusal: it cannot be; nothing was stored, and `source` was not touched (except
             where only the body itself could show it: too long, or a wrong digest)
         :raises Interrupted: it stopped early, with what arrived committed
         :raises SystemFailure: the offset is where it was, or exact for what was committed before
         """
+        try:
+            return await self._carried_out(command, source, origin)
+        finally:
+            self.means.told()
+
+    async def _carried_out(
+        self, command: commands.Command, source: Source | None, origin: Origin
+    ) -> outcomes.Outcome:
         match command:
             case Create():
-                return await self._create(command, source)
+                return await self._create(command, source, origin)
             case Join():
-                return await self._join(command, source)
+                return await self._join(command, source, origin)
             case Append():
-                return await self._append(command, source)
+                return await self._append(command, source, origin)
             case Put():
-                return await self._placing.put(command, source)
+                return await self._placing.put(command, source, origin)
             case Inspect():
-                return await self._inspect(command)
+                return await self._inspect(command, origin)
             case Status():
                 return await self._status(command)
             case Verify():
@@ -135,39 +180,58 @@ class Uploads:
             case Recover():
                 return outcomes.Inspected(await self._recovery(command.id))
             case Terminate():
-                return await self._terminate(command)
+                return await self._terminate(command, origin)
             case Fetch():
-                return await self._fetch(command)
+                return await self._fetch(command, origin)
 
-    async def _create(self, command: Create, source: Source | None) -> outcomes.Created:
+    async def _create(
+        self, command: Create, source: Source | None, origin: Origin
+    ) -> outcomes.Created:
         upload_id = ids.from_entropy(secrets.token_bytes(ids.ENTROPY))
         session = rules.opened(command, upload_id, self.clock(), self.limits)
         self._screening.claim(session)
         if source is not None and source.closing is not None and source.closing.given:
             raise ServerClosing
+        consent = Consent(self.means, origin)
+        if self.hooks is not None:
+            session = await consent.ask(session)
+            self._screening.claim(session)
         if command.content is not None and source is not None:
             peeked = Peeked(source)
-            if await self._is_all_here(peeked, session, command.content):
-                return await self._create_whole(session, command.content, peeked)
+            # Bytes come before the record there, and must not meet those of another upload.
+            if not consent.names and await self._is_all_here(peeked, session, command.content):
+                session = await self._create_whole(session, command.content, peeked, origin)
+                return outcomes.Created(session, consent.answer)
             source = peeked
-        await self.means.together(partial(self.catalog.create, session))
+        await self.means.together(partial(consent.record, session))
         self.observers.tell(UploadCreated(session))
-        if command.content is None and session.phase is Phase.OPEN:
-            return outcomes.Created(session)
-        async with self.locker.hold(upload_id, self.patience) as lease:
+        if command.content is not None or session.phase is not Phase.OPEN:
+            session = await self._begin(session, command.content, source, origin)
+        return outcomes.Created(session, consent.answer)
+
+    async def _begin(
+        self,
+        session: UploadSession,
+        content: Content | None,
+        source: Source | None,
+        origin: Origin,
+    ) -> UploadSession:
+        """Take the first bytes of a session that was just recorded, and finish it if it is full."""
+        async with self.locker.hold(session.id, self.patience) as lease:
             try:
-                if command.content is not None:
-                    append = Append(id=upload_id, at=0, content=command.content)
+                if content is not None:
+                    append = Append(id=session.id, at=0, content=content)
                     take = rules.decide(session, append, self.limits)
                     session = await self._receive(
-                        Delivery(session, take, command.content, source, lease)
+                        Delivery(session, take, content, source, lease, origin)
                     )
-                session = await self.finish(session)
+                return await self.finish(session, origin)
+            except AssemblyFailed:
+                raise  # every byte is in, and it is tried again
             except (Refusal, SystemFailure):
                 # The client will not learn the address, so nobody could ever continue it.
-                await self._discard(session)
+                await self._discard(session, origin)
                 raise
-        return outcomes.Created(session)
 
     async def _is_all_here(self, source: Peeked, session: UploadSession, content: Content) -> bool:
         """Whether the body of a new session can be put in its place at once.
@@ -183,28 +247,36 @@ class Uploads:
         return ending is Ending.END
 
     async def _create_whole(
-        self, session: UploadSession, content: Content, source: Peeked
-    ) -> outcomes.Created:
+        self, session: UploadSession, content: Content, source: Peeked, origin: Origin
+    ) -> UploadSession:
         append = Append(id=session.id, at=0, content=content)
         take = rules.decide(session, append, self.limits)
         try:
-            return outcomes.Created(await self._receive.create(session, take, content, source))
+            return await self._receive.create(session, take, content, source, origin)
+        except AssemblyFailed:
+            raise
         except (Refusal, SystemFailure):
-            await self._discard(session)
+            await self._discard(session, origin)
             raise
 
-    async def _join(self, command: Join, source: Source | None) -> outcomes.Created:
+    async def _join(self, command: Join, source: Source | None, origin: Origin) -> outcomes.Created:
         closing = None if source is None else source.closing
-        session = await self.concatenation.record(command, closing)
+        consent = Consent(self.means, origin)
+        session = await self.concatenation.record(command, closing, consent)
         try:
-            return outcomes.Created(
-                await self.concatenation.advance(session.id, closing=closing, patience=PATIENCE)
+            session = await self.concatenation.advance(
+                session.id, closing=closing, patience=PATIENCE
             )
-        except (Refusal, SystemFailure):
-            await self._discard(session)
+        except AssemblyFailed:
             raise
+        except (Refusal, SystemFailure):
+            await self._discard(session, origin)
+            raise
+        return outcomes.Created(session, consent.answer)
 
-    async def _append(self, command: Append, source: Source | None) -> outcomes.Appended:
+    async def _append(
+        self, command: Append, source: Source | None, origin: Origin
+    ) -> outcomes.Appended:
         if ids.is_final(command.id):
             # It takes no bytes, so nobody is asked to leave it.
             await self.load(command.id)
@@ -217,20 +289,20 @@ class Uploads:
             try:
                 take = rules.decide(session, command, self.limits)
                 session = await self._receive(
-                    Delivery(session, take, command.content, source, lease)
+                    Delivery(session, take, command.content, source, lease, origin)
                 )
             except StorageLost:
                 await self._give_up(session.id)
                 raise
-            except MediaTypeRefused:
+            except (MediaTypeRefused, UploadStopped):
                 raise  # it does not expire, it is gone
             except Refusal as refusal:
                 if session.phase is Phase.OPEN and self.limits.expire_after is not None:
                     refusal.expires_at = session.expires_at
                 raise
-            return outcomes.Appended(await self.finish(session))
+            return outcomes.Appended(await self.finish(session, origin))
 
-    async def _inspect(self, command: Inspect) -> outcomes.Inspected:
+    async def _inspect(self, command: Inspect, origin: Origin) -> outcomes.Inspected:
         # Nobody needs to hold the lock to look, if nobody does: who had it has committed.
         session = await self.locker.glance(command.id, partial(self.load, command.id))
         if session is not None and session.phase is Phase.OPEN and not session.is_pending:
@@ -241,10 +313,12 @@ class Uploads:
             return outcomes.Inspected(await self.concatenation.measured(session))
         if session.phase is Phase.DONE or (session.kind is Kind.PARTIAL and session.is_full):
             return outcomes.Inspected(session)
+        if session.is_arrived and not self._is_for_now(session):
+            return outcomes.Inspected(session)
         find = self.locker.find(command.id, self.patience, self.load.held)
         async with find as (_, session):
             try:
-                session = await self._seen_through(session)
+                session = await self._seen_through(session, origin)
             except SystemFailure:
                 # Every byte is safe, so the client must not hear a 5xx: tus-js-client would
                 # upload all of it again (specs/clients.md 1.6). The sweep will try once more.
@@ -267,41 +341,66 @@ class Uploads:
             session = await self.concatenation.measured(session)
         return outcomes.Inspected(session)
 
-    async def _terminate(self, command: Terminate) -> outcomes.Terminated:
+    async def _terminate(self, command: Terminate, origin: Origin) -> outcomes.Terminated:
+        said = HookAnswer()
+        if self.hooks is not None:
+            said = await self.hooks.terminating(await self.load(command.id), origin)
         async with self.locker.hold(command.id, self.patience):
-            session = await self.load(command.id)
-            with anyio.CancelScope(shield=True):
-                await self.store.remove(session)
-                await self.catalog.delete(session.id)
+            await self._remove(await self.load(command.id), origin)
+        return outcomes.Terminated(command.id, said.answer)
+
+    async def stop(self, upload_id: str) -> None:
+        """End an unfinished upload that the application does not want. Any other stays.
+
+        Whoever is sending to it is told so, in whichever process.
+
+        :raises SystemFailure: the sweep will see it through, if anybody was told
+        """
+        with suppress(UploadNotFound, UploadLocked, StaleCommit):
+            change = partial(rules.stopped, now=self.clock())
+            session = await self.catalog.update(upload_id, change)
+            async with self.locker.hold(upload_id, self.patience):
+                await self._remove(session, NOBODY)
+        self.means.told()
+
+    async def _remove(self, session: UploadSession, origin: Origin) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.store.remove(session)
+            await self.catalog.delete(session.id, tell=self.means.telling(origin))
         self.observers.tell(UploadTerminated(session))
         if session.kind is Kind.PARTIAL:
             self.concatenation.part_changed(session.id)
-        return outcomes.Terminated(session.id)
 
-    async def _fetch(self, command: Fetch) -> outcomes.Fetched:
+    async def _fetch(self, command: Fetch, origin: Origin) -> outcomes.Fetched:
         session = await self.load(command.id)
-        if session.phase is Phase.SEALED:
+        if session.is_arrived and self._is_for_now(session):
             async with self.locker.hold(command.id, self.patience):
-                session = await self._seen_through(await self.load(command.id))
+                session = await self._seen_through(await self.load(command.id), origin)
         if session.kind is Kind.PARTIAL:
             raise UploadIsPartial(session.id)
         if session.phase is not Phase.DONE:
-            raise UploadUnfinished(session.id, session.offset, session.length)
+            advice = "It is being processed; ask again later." if session.is_arrived else ""
+            raise UploadUnfinished(session.id, session.offset, session.length, advice)
         return outcomes.Fetched(session, await self.store.locate(session))
 
-    async def _seen_through(self, session: UploadSession) -> UploadSession:
+    def _is_for_now(self, session: UploadSession) -> bool:
+        """Whether somebody who only looks may finish it: what has failed has its own time."""
+        is_at_rest = session.retry_at is not None and session.retry_at > self.clock()
+        return self.is_finishing_inline and not is_at_rest
+
+    async def _seen_through(self, session: UploadSession, origin: Origin) -> UploadSession:
         """Finish for somebody who only looks.
 
         :raises UploadNotFound: it was refused
         """
         try:
-            return await self.finish(session)
-        except MediaTypeRefused as refusal:
+            return await self.finish(session, origin)
+        except (MediaTypeRefused, UploadRejected) as refusal:
             raise UploadNotFound(session.id) from refusal
 
-    async def _discard(self, session: UploadSession) -> None:
+    async def _discard(self, session: UploadSession, origin: Origin) -> None:
         try:
             await self.store.remove(session)
-            await self.catalog.delete(session.id)
+            await self.catalog.delete(session.id, tell=self.means.telling(origin))
         except SystemFailure:
             _log.exception("Upload %s was refused and could not be removed.", session.id)

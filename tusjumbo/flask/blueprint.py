@@ -96,7 +96,8 @@ def _api(jumbo: Jumbo) -> JumboExchange:
     if api is None:
         settings = jumbo.settings
         api = _apis[jumbo] = JumboExchange(
-            house=jumbo.twin.house,
+            uploads=jumbo.twin.house.uploads,
+            settings=settings,
             links=Links(elsewhere(settings)),
             cors=Cors(settings, routes.METHODS),
             clock=jumbo.twin.house.uploads.clock,

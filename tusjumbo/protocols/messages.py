@@ -7,12 +7,13 @@ not every server does that (specs/tus-1.0.md section 14).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from tusjumbo.errors import MalformedRequest
 from tusjumbo.sessions.commands import Action
+from tusjumbo.sessions.session import Answer
 
 OWS = " \t"
 
@@ -51,6 +52,10 @@ class Fields:
         values = self._values.get(name)
         return None if values is None else ",".join(values)
 
+    def lines(self) -> Mapping[str, Sequence[str]]:
+        """Every field, its lines apart, by its name Written-Like-This."""
+        return {name.title(): tuple(values) for name, values in self._values.items()}
+
     def as_mapping(self) -> Mapping[str, str]:
         """Every field, lines joined, for code that is not ours."""
         return MappingProxyType({name: ", ".join(lines) for name, lines in self._values.items()})
@@ -85,3 +90,15 @@ class ResponseHead(NamedTuple):
     body: bytes = b""
     closes: bool = False
     """The connection is of no further use (HTTP/1.1: `Connection: close`)."""
+
+    def amended(self, answer: Answer | None) -> ResponseHead:
+        """The head with what the application says in place of the protocol's own words."""
+        if answer is None:
+            return self
+        theirs = {name.lower() for name in answer.headers}
+        kept = tuple(line for line in self.headers if line[0].lower() not in theirs)
+        return self._replace(
+            status=answer.status or self.status,
+            headers=(*kept, *answer.headers.items()),
+            body=answer.body or self.body,
+        )

@@ -14,12 +14,14 @@ from collections.abc import Mapping
 
 from tusjumbo import errors
 from tusjumbo.errors import TusJumboError
-from tusjumbo.protocols.fields import printable
 from tusjumbo.protocols.messages import ResponseHead
-from tusjumbo.protocols.refusals import RETRY_AFTER, nearest
+from tusjumbo.protocols.refusals import RETRY_AFTER, facts, nearest, theirs
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:tusjumbo:problem:"
+
+_TOLD_IN_HEADERS = (errors.Unauthorized, errors.MethodNotAllowed, errors.TooManyRequests)
+"""The rest of what refusals tell there is in the document."""
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TAKEN = frozenset({"type", "title", "status", "detail", "instance"})
@@ -37,15 +39,13 @@ def refuse(error: TusJumboError) -> ResponseHead | None:
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    if isinstance(error, errors.Unauthorized):
-        headers.append(("WWW-Authenticate", printable(error.challenge)))
-    if isinstance(error, errors.MethodNotAllowed):
-        headers.append(("Allow", ", ".join(error.allowed)))
+    if isinstance(error, _TOLD_IN_HEADERS):
+        headers += facts(error)
     # What passes by itself: another request has the upload, or the server is being restarted.
     if status in (423, 503):
         headers.append(("Retry-After", str(RETRY_AFTER)))
     body = json.dumps(document(kind, status, error), default=str).encode("ascii") + b"\n"
-    return ResponseHead(status, tuple(headers), body, closes=row.closes)
+    return theirs(error, ResponseHead(status, tuple(headers), body, closes=row.closes))
 
 
 def document(kind: type[TusJumboError], status: int, error: TusJumboError) -> Mapping[str, object]:

@@ -15,6 +15,7 @@ are not ours have no row; the web room answers those.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from tusjumbo.protocols.fields import DATE, INTEGER, printable
 from tusjumbo.protocols.messages import Headers, Intent, ResponseHead
 from tusjumbo.protocols.tus import VERSION
 from tusjumbo.sessions.commands import Action
+from tusjumbo.sessions.session import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,15 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     errors.AlgorithmUnsupported: Row(400),
     errors.Unauthorized: Row(401),
     errors.Forbidden: Row(403),
+    # What the application says stands in place of this (`Rejected.status`). Not 5xx: it is final.
+    errors.Rejected: Row(400, jumbo=403),
+    errors.UploadStopped: Row(400, jumbo=410),
     # tus: "The Server MUST respond with the `403 Forbidden` status to `PATCH` requests against a
     # final upload URL and MUST NOT modify the final or its partial uploads."
     errors.UploadIsFinal: Row(403),
     errors.RouteNotFound: Row(404),
     errors.UploadNotFound: Row(404),
+    errors.UploadElsewhere: Row(404),
     errors.MethodNotAllowed: Row(405),
     errors.OffsetMismatch: Row(409),
     # GET is outside tus. "A conflict with the current state of the target resource" that goes
@@ -74,9 +80,14 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     errors.VersionUnsupported: Row(412),
     errors.UploadTooLarge: Row(413),
     errors.BodyTooLong: Row(413),
+    errors.QuotaExceeded: Row(413),
+    # Nothing that passes by itself, so a client may as well be told what it is.
+    errors.TooManyUploads: Row(429),
     errors.MediaTypeUnsupported: Row(415),
     errors.MediaTypeRefused: Row(415),
     errors.UploadLocked: Row(423),
+    # Not 429, which is the end for tus-js-client.
+    errors.TooManyRequests: Row(503, on_head=423, jumbo=429),
     errors.DigestMismatch: Row(460, jumbo=400),
     # What ended a request that was right. HandedOver: AMB-14.
     errors.ClientDisconnected: Row(None),
@@ -88,6 +99,8 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     errors.StorageFull: Row(507, on_head=423),
     errors.StorageFailed: Row(500, on_head=423),
     errors.CatalogFailed: Row(500, on_head=423),
+    errors.HookFailed: Row(500, on_head=423),
+    errors.AssemblyFailed: Row(500, on_head=423),
     # Gone for good, so the client has to create anew. All do at a 404 on HEAD, tus-java-client
     # only at that. On PATCH a 404 would end the upload; a 5xx makes them ask by HEAD first.
     errors.StorageLost: Row(500, on_head=404),
@@ -108,7 +121,7 @@ def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
     status = row.on_head if on_head and row.on_head is not None else row.status
     if status is None:
         return None
-    headers = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store"), *_facts(error)]
+    headers = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store"), *facts(error)]
     # tus: "This header MUST be included in every `PATCH` response if the upload is going to
     # expire." So also in those that say no (AMB-17).
     if isinstance(error, errors.Refusal) and error.expires_at is not None:
@@ -119,7 +132,14 @@ def refuse(error: TusJumboError, intent: Intent | None) -> ResponseHead | None:
         return ResponseHead(status, tuple(headers), closes=row.closes)
     headers.append(("Content-Type", "text/plain; charset=utf-8"))
     body = f"{error}\n".encode("utf-8", "replace")
-    return ResponseHead(status, tuple(headers), body, closes=row.closes)
+    return theirs(error, ResponseHead(status, tuple(headers), body, closes=row.closes))
+
+
+def theirs(error: TusJumboError, head: ResponseHead) -> ResponseHead:
+    """The refusal as the application words it, if it is the application's."""
+    if not isinstance(error, errors.Rejected):
+        return head
+    return head.amended(Answer(error.status, error.headers, error.body or b""))
 
 
 def nearest(kind: type[TusJumboError]) -> tuple[type[TusJumboError], Row]:
@@ -127,7 +147,7 @@ def nearest(kind: type[TusJumboError]) -> tuple[type[TusJumboError], Row]:
     return next((base, row) for base in kind.__mro__ if (row := ROWS.get(base)) is not None)
 
 
-def _facts(error: TusJumboError) -> Headers:
+def facts(error: TusJumboError) -> Headers:
     """What the client can use to do better, in headers."""
     match error:
         case errors.Unauthorized():
@@ -142,5 +162,7 @@ def _facts(error: TusJumboError) -> Headers:
             return (("Tus-Checksum-Algorithm", ",".join(error.supported)),)
         case errors.ServerClosing():
             return (("Retry-After", str(RETRY_AFTER)),)
+        case errors.TooManyRequests():
+            return (("Retry-After", str(max(1, math.ceil(error.retry_after)))),)
         case _:
             return ()

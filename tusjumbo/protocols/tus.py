@@ -280,12 +280,14 @@ def encode(
     hangs the client of an overridden POST (OVR-03).
     """
     match outcome:
-        case Created(session):
+        case Created(session, answer):
             # Upload-Offset also without a body: tus-js-client may need it (CREATE-16).
             address = ("Location", location(session.id))
-            return _response(201, address, *_offset(session), *_expiry(session, offer))
+            head = _response(201, address, *_offset(session), *_expiry(session, offer))
+            return head.amended(answer).amended(session.final_answer)
         case Appended(session):
-            return _response(204, *_offset(session), *_expiry(session, offer))
+            head = _response(204, *_offset(session), *_expiry(session, offer))
+            return head.amended(session.final_answer)
         case Inspected(session):
             return _response(
                 200,
@@ -298,8 +300,8 @@ def encode(
                 # by adding the `Cache-Control: no-store` header".
                 ("Cache-Control", "no-store"),
             )
-        case Terminated():
-            return _response(204)
+        case Terminated(_, answer):
+            return _response(204).amended(answer)
 
 
 def _response(status: int, *headers: tuple[str, str]) -> ResponseHead:

@@ -20,7 +20,8 @@ _PREFIX = "jumbo_"
 _FINAL = "jumbo_final_"
 """No other id begins like this: what follows `_PREFIX` there has no underscore."""
 
-_VALID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
+_FINISHING = "finishing-"
+_VALID = re.compile(r"(?!finishing-)[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 
 
 def from_entropy(entropy: bytes) -> str:
@@ -41,6 +42,11 @@ def of_final(upload_id: str) -> str:
 def is_final(upload_id: str) -> bool:
     """Whether it is the id of a final upload."""
     return upload_id.startswith(_FINAL)
+
+
+def of_finishing(upload_id: str) -> str:
+    """What to lock while an upload is finished, beside itself. No upload has this id."""
+    return _FINISHING + upload_id
 
 
 def is_valid(text: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from tusjumbo.errors import PartUnusable, StaleCommit, UploadTooLarge
 from tusjumbo.sessions.commands import Join
-from tusjumbo.sessions.rules import Limits, has_expired
+from tusjumbo.sessions.rules import GONE, Limits, has_expired
 from tusjumbo.sessions.session import Kind, Phase, UploadSession
 
 Found = Mapping[str, UploadSession]
@@ -52,6 +52,7 @@ def joined(
         expires_at=limits.expiry(now),
         kind=Kind.FINAL,
         parts=command.parts,
+        owner=command.owner,
     )
     parts_of(session, found, now, limits)
     return session
@@ -84,7 +85,7 @@ def usable(part_id: str, found: Found, now: float) -> UploadSession:
     :raises PartUnusable: it is gone or is not partial
     """
     part = found.get(part_id)
-    if part is None or part.phase is Phase.ABANDONED:
+    if part is None or part.phase in GONE:
         raise PartUnusable(part_id, _GONE)
     if part.kind is not Kind.PARTIAL:
         raise PartUnusable(part_id, "it is not a partial upload")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tusjumbo.sessions.session import UploadChunk, UploadSession
+from tusjumbo.sessions.session import Answer, UploadChunk, UploadSession
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     session: UploadSession
+    answer: Answer | None = None
+    """What the client is told besides, by the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Inspected:
 @dataclass(frozen=True, slots=True)
 class Terminated:
     id: str
+    answer: Answer | None = None
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Refusals come in the order of specs/tus-1.0.md AMB-34: 404, then 400 (length), 4
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tusjumbo.errors import (
@@ -23,14 +24,25 @@ from tusjumbo.errors import (
     StaleCommit,
     UploadIsFinal,
     UploadNotFound,
+    UploadStopped,
     UploadTooLarge,
 )
 from tusjumbo.sessions.commands import Append, Create, Finish, Put
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import CHUNK_SIZE, Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import (
+    CHUNK_SIZE,
+    Kind,
+    Phase,
+    Receipt,
+    UploadSession,
+)
 
 MAX_LENGTH = 2**63 - 1
 """No upload is larger, limit or not: file offsets end here."""
+
+
+GONE = (Phase.ABANDONED, Phase.STOPPED)
+"""Phases in which there is no such upload any more, whoever asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
         expires_at=limits.expiry(now),
         kind=command.kind,
         chunk_size=limits.chunk_size if command.chunk_size is None else command.chunk_size,
+        owner=command.owner,
     )
     if session.is_full and seals(session, Finish.WHEN_FULL):
         session = replace(session, phase=Phase.SEALED)
@@ -105,20 +118,38 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
     return session
 
 
+def altered(
+    session: UploadSession,
+    *,
+    upload_id: str | None = None,
+    metadata: Mapping[str, bytes] | None = None,
+    destination: str | None = None,
+) -> UploadSession:
+    """A new session as the application wants it: with what is given in place of what it has."""
+    if metadata is not None and metadata != session.metadata:
+        echo = {name: text for name, text in session.echo.items() if not name.endswith("-metadata")}
+        session = replace(session, metadata=metadata, echo=echo)
+    return replace(
+        session,
+        id=upload_id or session.id,
+        destination=destination or session.destination,
+    )
+
+
 def decide(session: UploadSession, command: Append, limits: Limits) -> Take:
     """Whether the body of `command` may be read, and where its bytes go.
 
     A complete session takes an empty body (its client may not know yet, AMB-02) and nothing else;
     one that is made of others takes not even that (CONC-14).
 
-    :raises UploadNotFound: the session is abandoned
+    :raises UploadNotFound: the session is abandoned, or stopped
     :raises UploadIsFinal: it is made of others
     :raises LengthConflict: the declared length contradicts the known one or the bytes that are in
     :raises OffsetMismatch: the session continues elsewhere
     :raises UploadTooLarge: the upload would exceed the server's limit
     :raises BodyTooLong: the upload would exceed its own length
     """
-    if session.phase is Phase.ABANDONED:
+    if session.phase in GONE:
         raise UploadNotFound(session.id)
     if session.kind is Kind.FINAL:
         raise UploadIsFinal(session.id)
@@ -140,13 +171,13 @@ def placed(session: UploadSession, command: Put, limits: Limits) -> Take:
 
     While the length is deferred only whole chunks are known to be chunks.
 
-    :raises UploadNotFound: the session is abandoned
+    :raises UploadNotFound: the session is abandoned, or stopped
     :raises UploadIsFinal: it is made of others
     :raises NoSuchChunk: it ends before this chunk
     :raises ChunkSizeWrong: the announced body is not as long as the chunk
     :raises UploadTooLarge: the upload would exceed the server's limit
     """
-    if session.phase is Phase.ABANDONED:
+    if session.phase in GONE:
         raise UploadNotFound(session.id)
     if session.kind is Kind.FINAL:
         raise UploadIsFinal(session.id)
@@ -192,7 +223,10 @@ def committed(session: UploadSession, part: Part, now: float, limits: Limits) ->
     What is in already may be said again, also while another writer makes the session full.
 
     :raises StaleCommit: the session is not the one the writer decided on
+    :raises UploadStopped: nobody wants its bytes any more
     """
+    if session.phase is Phase.STOPPED:
+        raise UploadStopped(session.id)
     is_known = part.start < part.stop and part.known.covers(part.start, part.stop)
     if is_known and part.length in (None, session.length):
         return session
@@ -247,16 +281,60 @@ def seals(session: UploadSession, finish: Finish) -> bool:
     return finish is not Finish.NEVER and session.kind is not Kind.PARTIAL
 
 
-def done(session: UploadSession, receipt: Receipt, now: float) -> UploadSession:
-    """The sealed session with its receipt; one that is done already stays as it is.
+def assembled(session: UploadSession, receipt: Receipt, now: float) -> UploadSession:
+    """The sealed session with what its assembler says; one that has more already stays as it is.
 
-    :raises StaleCommit: the session is not sealed
+    :raises StaleCommit: not all of it is in, or nobody wants it any more
     """
-    if session.phase is Phase.DONE:
+    if session.phase in (Phase.ASSEMBLING, Phase.DONE):
         return session
     if session.phase is not Phase.SEALED:
         raise StaleCommit(session.id)
-    return replace(session, phase=Phase.DONE, receipt=receipt, updated_at=now, expires_at=None)
+    return replace(session, phase=Phase.ASSEMBLING, receipt=receipt, updated_at=now, retry_at=None)
+
+
+LONGEST_WAIT = 3600.0
+"""Seconds between two attempts to finish, at most."""
+
+
+def postponed(session: UploadSession, now: float) -> UploadSession:
+    """The session that could not be finished, to be tried again after twice the last wait.
+
+    :raises StaleCommit: it is finished, or gone, meanwhile
+    """
+    if not session.is_arrived:
+        raise StaleCommit(session.id)
+    wait = min(2.0 ** min(session.attempts, 12), LONGEST_WAIT)
+    return replace(session, attempts=session.attempts + 1, retry_at=now + wait)
+
+
+def done(session: UploadSession, receipt: Receipt, now: float) -> UploadSession:
+    """The session that is in with its receipt; one that is done already stays as it is.
+
+    :raises StaleCommit: not all of it is in, or nobody wants it any more
+    """
+    if session.phase is Phase.DONE:
+        return session
+    if not session.is_arrived:
+        raise StaleCommit(session.id)
+    return replace(
+        session,
+        phase=Phase.DONE,
+        receipt=receipt,
+        updated_at=now,
+        expires_at=None,
+        retry_at=None,
+    )
+
+
+def stopped(session: UploadSession, now: float) -> UploadSession:
+    """The session that nobody wants any more, to be removed by whoever gets its lock.
+
+    :raises StaleCommit: it is finished, or was over before
+    """
+    if session.phase is not Phase.OPEN:
+        raise StaleCommit(session.id)
+    return replace(session, phase=Phase.STOPPED, updated_at=now, expires_at=None)
 
 
 def has_expired(session: UploadSession, now: float) -> bool:

@@ -122,7 +122,8 @@ class UploadSession:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     """The client's pairs, decoded. Hostile input: never a path, never a header as it is."""
     echo: Mapping[str, str] = field(default_factory=dict)
-    """Protocol fields that a protocol must return exactly as they came, by lower-case name."""
+    """Protocol fields that a protocol must return exactly as they came, by lower-case name. Those
+    whose names end in `-metadata` spell `metadata`, and go when that changes."""
     chunk_size: int = CHUNK_SIZE
     expires_at: float | None = None
     """OPEN: when it becomes abandoned. ABANDONED: when its bytes are removed."""
@@ -160,6 +161,12 @@ class UploadSession:
     def is_arrived(self) -> bool:
         """Whether every byte is in, and the file is not finished yet."""
         return self.phase is Phase.SEALED or self.phase is Phase.ASSEMBLING
+
+    @property
+    def final_answer(self) -> Answer | None:
+        """What the application says to the last request, the same whenever that is repeated."""
+        is_done = self.phase is Phase.DONE and self.receipt is not None
+        return self.receipt.answer if is_done and self.receipt else None
 
     @property
     def filename(self) -> str:

@@ -77,7 +77,8 @@ class TusJumbo(Endpoint):
             gate=gate,
         )
         jumbo = JumboExchange(
-            house=self.house,
+            uploads=self.house.uploads,
+            settings=self.settings,
             links=Links(elsewhere(self.settings)),
             cors=Cors(self.settings, routes.METHODS),
             gate=gate,

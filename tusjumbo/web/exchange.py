@@ -17,8 +17,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tusjumbo.application import Admission, Gate
-from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError
+from tusjumbo.application import NOBODY, Admission, Gate, Identity, Origin
+from tusjumbo.engine.uploads import Uploads
+from tusjumbo.errors import ClientDisconnected, SystemFailure, TusJumboError, UploadNotFound
 from tusjumbo.protocols.messages import Fields, ResponseHead
 from tusjumbo.sessions.commands import Action
 from tusjumbo.web import logs
@@ -43,12 +44,23 @@ class Request:
     refuse: Callable[[TusJumboError], ResponseHead | None]
     """How it is told why it was not carried out; None if nobody is left to hear that."""
     upload_id: str | None = None
+    identity: Identity | None = None
+    """Who asks, once the gate has said so."""
+
+    @property
+    def owner(self) -> str | None:
+        return None if self.identity is None else self.identity.owner
+
+    @property
+    def query(self) -> str:
+        return str(self.scope.get("query_string", b""), "latin-1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange(ABC):
     """An ASGI application that answers HTTP requests."""
 
+    uploads: Uploads
     links: Links
     cors: Cors
     gate: Gate | None = None
@@ -94,16 +106,57 @@ class Exchange(ABC):
     async def admit(
         self, request: Request, action: Action, upload_ids: Iterable[str | None]
     ) -> None:
-        """Ask the gate about each of them.
+        """Ask the gate about each of them, and who owns it.
 
         :raises TusJumboError: it refuses one
+        :raises UploadNotFound: one is somebody else's
         """
         if self.gate is None:
             return
         client = self.links.client(request.scope, request.fields)
         headers = request.fields.as_mapping()
         for upload_id in upload_ids:
-            await self.gate.admit(Admission(action, upload_id, headers, client))
+            asked = Admission(action, upload_id, headers, client, request.query)
+            request.identity = await self.gate.admit(asked)
+            if upload_id is not None and request.identity is not None:
+                await self._check_owner(upload_id, request.identity)
+
+    async def _check_owner(self, upload_id: str, identity: Identity) -> None:
+        """Return if the upload is theirs, nobody's, or not there, which is for others to say.
+
+        Looked up every time: an id that the application gave may be another upload's by now.
+
+        :raises UploadNotFound: it is somebody else's, who need not learn that there is one
+        """
+        if identity.is_operator:
+            return
+        try:
+            session = await self.uploads.catalog.load(upload_id)
+        except UploadNotFound:
+            return
+        if session.owner not in (None, identity.owner):
+            raise UploadNotFound(upload_id)
+
+    def origin(self, request: Request) -> Origin:
+        """What hooks are told of a request, if there are any."""
+        if self.uploads.hooks is None:
+            return NOBODY
+        scope = request.scope
+        where = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+        return Origin(
+            scope["method"],
+            where.decode("latin-1") + (f"?{request.query}" if request.query else ""),
+            self.links.client(scope, request.fields),
+            request.fields.lines(),
+        )
+
+    def address(self, request: Request, path: str, upload_id: str) -> str:
+        """Where something of an upload is, for the client that sent this request and may come
+        again.
+        """
+        where = self.links.to(path, request.scope, request.fields)
+        make = None if request.identity is None else request.identity.query
+        return where if make is None else f"{where}?{make(upload_id)}"
 
 
 class Reply:

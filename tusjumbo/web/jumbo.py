@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import anyio
 
-from tusjumbo.composition import House
 from tusjumbo.errors import (
     BodyTimeout,
     MalformedRequest,
@@ -30,8 +29,9 @@ from tusjumbo.protocols import jumbo, problems, routes
 from tusjumbo.protocols.messages import Headers, ResponseHead
 from tusjumbo.protocols.routes import Ask, Route, Visit
 from tusjumbo.sessions.commands import Action, Command, Put, Status, Terminate, Verify
-from tusjumbo.sessions.outcomes import Created, Inspected, Outcome, Stored, Verified
+from tusjumbo.sessions.outcomes import Created, Inspected, Outcome, Stored, Terminated, Verified
 from tusjumbo.sessions.session import UploadSession
+from tusjumbo.settings import UploadSettings
 from tusjumbo.web import assets
 from tusjumbo.web.bodies import Body, announced
 from tusjumbo.web.exchange import Exchange, Request
@@ -49,7 +49,7 @@ _JSON: Headers = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JumboExchange(Exchange):
-    house: House
+    settings: UploadSettings
     clock: Clock
 
     def refuse(self, error: TusJumboError) -> ResponseHead | None:
@@ -70,16 +70,16 @@ class JumboExchange(Exchange):
                 return await self._start(request)
             case Ask.PUT:
                 put = routes.put_by_body(visit.upload_id, visit.number, request.fields, size)
-                return await self._chunk(put, request.body)
+                return await self._chunk(request, put, request.body)
             case Ask.VERIFY:
                 return await self._verify(request, visit)
             case Ask.CANCEL:
-                await self.house.uploads.execute(Terminate(visit.upload_id))
-                return _said(200, jumbo.cancelled(visit.upload_id))
+                said = await self._execute(request, Terminate(visit.upload_id), Terminated)
+                return _said(200, jumbo.cancelled(said.id)).amended(said.answer)
             case Ask.STATISTICS:
-                return _said(200, jumbo.statistics(await self.house.uploads.survey()))
+                return _said(200, jumbo.statistics(await self.uploads.survey()))
             case _:
-                return await self._inspect(visit)
+                return await self._inspect(request, visit)
 
     async def _described(self, request: Request, visit: Visit) -> ResponseHead:
         """What is not about any upload, and for everybody."""
@@ -92,7 +92,7 @@ class JumboExchange(Exchange):
                 return ResponseHead(204, (("Allow", ", ".join(visit.allowed)),))
 
     async def _document(self, request: Request) -> ResponseHead:
-        limits = self.house.uploads.limits
+        limits = self.uploads.limits
         there = {(route.method, route.template) for route in self._routes}
         return await assets.document(
             request.fields,
@@ -103,18 +103,22 @@ class JumboExchange(Exchange):
 
     @property
     def _routes(self) -> Sequence[Route]:
-        if self.house.settings.termination:
+        if self.settings.termination:
             return routes.ROUTES
         return [route for route in routes.ROUTES if route.action is not Action.TERMINATE]
 
     async def _start(self, request: Request) -> ResponseHead:
         routes.check_json(request.fields)
         told = await self._in_time(request, lambda: _small(request.body))
-        command = routes.started_by(told, self.house.uploads.limits.chunk_size)
-        session = (await self._execute(command, Created)).session
+        command = routes.started_by(told, self.uploads.limits.chunk_size)
+        if request.owner is not None:
+            command = replace(command, owner=request.owner)
+        created = await self._execute(request, command, Created)
+        session = created.session
         request.upload_id = session.id
-        where = self.links.to(f"status/{session.id}", request.scope, request.fields)
-        return _said(201, jumbo.started(session, _path(session)), (("Location", where),))
+        where = self.address(request, f"status/{session.id}", session.id)
+        head = _said(201, jumbo.started(session, _path(session)), (("Location", where),))
+        return head.amended(created.answer).amended(session.final_answer)
 
     async def _chunk_in_form(self, request: Request) -> ResponseHead:
         content_type = routes.check_form(request.fields)
@@ -124,14 +128,15 @@ class JumboExchange(Exchange):
         put = routes.put_by_form(form.fields)
         request.upload_id = put.id
         await self.admit(request, Action.APPEND, [put.id])
-        return await self._chunk(put, source)
+        return await self._chunk(request, put, source)
 
-    async def _chunk(self, put: Put, source: Source) -> ResponseHead:
-        stored = await self._execute(put, Stored, source)
-        return _said(200, jumbo.received(stored, _path(stored.session)))
+    async def _chunk(self, request: Request, put: Put, source: Source) -> ResponseHead:
+        stored = await self._execute(request, put, Stored, source)
+        answer = stored.session.final_answer
+        return _said(200, jumbo.received(stored, _path(stored.session))).amended(answer)
 
-    async def _inspect(self, visit: Visit) -> ResponseHead:
-        session = (await self._execute(Status(visit.upload_id), Inspected)).session
+    async def _inspect(self, request: Request, visit: Visit) -> ResponseHead:
+        session = (await self._execute(request, Status(visit.upload_id), Inspected)).session
         status = jumbo.status(session, self.clock(), _path(session))
         if visit.ask is Ask.STATUS:
             return _said(200, status)
@@ -142,11 +147,14 @@ class JumboExchange(Exchange):
     async def _verify(self, request: Request, visit: Visit) -> ResponseHead:
         query = request.scope.get("query_string", b"").decode("latin-1")
         expected = routes.hash_in(query)
-        verified = await self._execute(Verify(visit.upload_id, visit.number), Verified)
+        verify = Verify(visit.upload_id, visit.number)
+        verified = await self._execute(request, verify, Verified)
         return _said(200, jumbo.verified(verified, expected))
 
-    async def _execute(self, command: Command, kind: type[T], source: Source | None = None) -> T:
-        outcome: Outcome = await self.house.uploads.execute(command, source)
+    async def _execute(
+        self, request: Request, command: Command, kind: type[T], source: Source | None = None
+    ) -> T:
+        outcome: Outcome = await self.uploads.execute(command, source, self.origin(request))
         if not isinstance(outcome, kind):
             raise TypeError(f"{command!r} became {outcome!r}")
         return outcome
@@ -157,7 +165,7 @@ class JumboExchange(Exchange):
         :raises BodyTimeout: it does not come
         :raises ServerClosing: the server is stopping before it has come
         """
-        seconds = self.house.settings.body_timeout
+        seconds = self.settings.body_timeout
         closing = request.body.closing
         with anyio.move_on_after(seconds or None) as patience:
             stop = closing.listen(patience.cancel) if closing else _nothing

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tusjumbo.engine.uploads import Uploads
 from tusjumbo.errors import TusJumboError
 from tusjumbo.protocols import checksums, refusals, tus
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Fields, Intent, RequestHead, ResponseHead
-from tusjumbo.sessions.commands import Action, Command, Digest, Join
+from tusjumbo.sessions.commands import Action, Command, Create, Digest, Join
 from tusjumbo.sessions.outcomes import (
     Appended,
     Created,
@@ -65,7 +64,6 @@ _OF_JUMBO = Stored | Verified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TusExchange(Exchange):
-    uploads: Uploads
     offer: Offer
     protocols: Sequence[Protocol] = PROTOCOLS
     _offer_without_trailers: Offer = field(init=False)
@@ -105,11 +103,13 @@ class TusExchange(Exchange):
         if isinstance(command, Join):
             # What somebody may not fetch must not be had by joining it either.
             await self.admit(request, Action.JOIN, dict.fromkeys(command.parts))
-        outcome = await self.uploads.execute(command, request.body)
+        if isinstance(command, Create | Join) and request.owner is not None:
+            command = replace(command, owner=request.owner)
+        outcome = await self.uploads.execute(command, request.body, self.origin(request))
         if isinstance(outcome, Fetched):
             return await download(outcome, fields)
         if isinstance(outcome, _OF_JUMBO):
             raise TypeError(f"a command of tus became {outcome!r}")
         if isinstance(outcome, Created):
             request.upload_id = outcome.session.id
-        return protocol.encode(outcome, offer, lambda it: self.links.to(it, scope, fields))
+        return protocol.encode(outcome, offer, lambda it: self.address(request, it, it))

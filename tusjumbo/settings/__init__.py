@@ -8,19 +8,24 @@ needs. Values are checked here, so that a wrong one is the same readable line wh
 from __future__ import annotations
 
 import difflib
-import enum
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, ClassVar, cast
 
 from tusjumbo.errors import ConfigurationError
+from tusjumbo.settings.groups import AccessSettings, ArrivalSettings
+from tusjumbo.settings.values import Durability as Durability
+from tusjumbo.settings.values import Duration as Duration
+from tusjumbo.settings.values import FinishMode as FinishMode
+from tusjumbo.settings.values import LocationForm as LocationForm
+from tusjumbo.settings.values import LogFormat as LogFormat
+from tusjumbo.settings.values import LogLevel as LogLevel
+from tusjumbo.settings.values import Size as Size
+from tusjumbo.settings.values import convert
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGTP]i?)?B?", re.ASCII)
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|min|h|d|w)?", re.ASCII)
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name, RFC 9110 5.6.2
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
@@ -29,92 +34,13 @@ MEDIA_PATTERN = re.compile(
     r"\*/\*|[a-z0-9!#$%&'+.^_`|~-]+/(?:\*|[a-z0-9!#$%&'+.^_`|~-]+)", re.ASCII | re.IGNORECASE
 )
 """A media type, the family of one, or all of them: names as in RFC 9110 5.6.2, without the star."""
-_WORDS = {"true": True, "yes": True, "on": True, "1": True}
-_WORDS |= {"false": False, "no": False, "off": False, "0": False}
-_SECONDS: dict[str, int | Decimal] = {
-    "ms": Decimal("0.001"),
-    "s": 1,
-    "m": 60,
-    "min": 60,
-    "h": 3600,
-    "d": 86400,
-    "w": 604800,
-}
-
-
-class Size(int):
-    """A number of bytes; from text also `5GiB`, `500 MB`. 0 means no limit."""
-
-    LARGEST = 2**63 - 1
-    """File offsets end here."""
-
-    def __new__(cls, value: int | str) -> Size:
-        """:raises ValueError: it is not a size"""
-        size: Any = value
-        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-            number, unit = match.groups()
-            base = 1024 if unit and unit.endswith("i") else 1000
-            power = "kMGTP".index(unit[0].replace("K", "k")) + 1 if unit else 0
-            size = int(Decimal(number) * base**power)
-        if type(size) in (int, cls) and 0 <= size <= cls.LARGEST:
-            return super().__new__(cls, size)
-        raise ValueError(f"{value!r} is not a size; write bytes, or 500MB, or 5GiB")
-
-
-class Duration(float):
-    """A number of seconds; from text also `90s`, `20m`, `12h`, `7d`. 0 means never or no limit."""
-
-    LONGEST = 100 * 365 * 86400.0
-    """Dates beyond that would no longer be dates."""
-
-    def __new__(cls, value: float | str) -> Duration:
-        """:raises ValueError: it is not a duration"""
-        seconds: Any = value
-        if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-            number, unit = match.groups()
-            seconds = float(Decimal(number) * _SECONDS[unit or "s"])
-        if type(seconds) in (int, float, cls) and 0 <= seconds <= cls.LONGEST:
-            return super().__new__(cls, seconds)
-        raise ValueError(f"{value!r} is not a duration; write seconds, or 90s, 20m, 12h, 7d")
-
-
-class Durability(enum.Enum):
-    """What an acknowledged offset survives."""
-
-    COMMIT = "commit"
-    """A power failure: data and catalog are on the disk before the answer."""
-    OS = "os"
-    """The end of the process, but not of the machine: nothing is forced to the disk."""
-
-
-class LocationForm(enum.Enum):
-    """How the address of a new upload is written."""
-
-    PATH = "path"
-    """`/files/<id>`: right behind any proxy that keeps the path."""
-    URL = "url"
-    """`https://host/files/<id>`, from the request and, if trusted, the proxy's headers."""
-
-
-class LogFormat(enum.Enum):
-    """How log lines look."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(enum.Enum):
-    """The least important log lines that are written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadSettings:
+class UploadSettings(AccessSettings, ArrivalSettings):
     """What an upload is held to, where it goes and who may reach it."""
+
+    SECTION: ClassVar[str] = "Uploads"
 
     upload_dir: Path = Path("./data")
     """Directory for everything: unfinished, finished and abandoned uploads, catalog and locks."""
@@ -166,7 +92,7 @@ class UploadSettings:
     """How long browsers may remember a preflight."""
 
     def __post_init__(self) -> None:
-        _convert(self)
+        convert(self)
         for network in self.behind_proxy:
             try:
                 ipaddress.ip_network(network)
@@ -175,6 +101,7 @@ class UploadSettings:
         for name in ("allow_types", "deny_types"):
             _each(self, name, MEDIA_PATTERN, "a media type; write text/csv, or image/*")
         _each(self, "cors_origins", _ORIGIN, "an origin; write https://example.org, or *")
+        _each(self, "hooks_forward_headers", _TOKEN, "the name of a header")
         _each(self, "cors_headers", _TOKEN, "the name of a header")
         _each(self, "cors_expose", _TOKEN, "the name of a header")
         if self.cors_credentials and "*" in self.cors_origins:
@@ -217,6 +144,8 @@ def upload_settings(
 class ServerSettings:
     """What `tusjumbo serve` needs besides."""
 
+    SECTION: ClassVar[str] = "Server"
+
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 or :: for all."""
     port: int = 8080
@@ -245,7 +174,7 @@ class ServerSettings:
     """The least important lines that are written."""
 
     def __post_init__(self) -> None:
-        _convert(self)
+        convert(self)
         if not 0 <= self.port <= 65535:
             raise ConfigurationError(f"{self.port} is not between 0 and 65535", setting="port")
         if self.workers < 1:
@@ -263,82 +192,6 @@ class ServerSettings:
             raise ConfigurationError("needs tls_key as well", setting="tls_certificate")
         if self.tls_key and not self.tls_certificate:
             raise ConfigurationError("needs tls_certificate as well", setting="tls_key")
-
-
-def _convert(settings: UploadSettings | ServerSettings) -> None:
-    """Turn text into the type of its field: arguments may be written as in TOML or a variable."""
-    for name, kind in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        try:
-            converted = _TYPES[kind](value) if kind in _TYPES else _member(kind, value)
-        except ValueError as error:
-            raise ConfigurationError(str(error), setting=name) from error
-        object.__setattr__(settings, name, converted)
-
-
-# Each takes what somebody wrote, and raises ValueError with a message that quotes it.
-
-
-def _member(kind: type[enum.Enum], value: object) -> enum.Enum:
-    known = {member.value: member for member in kind}
-    if isinstance(value, kind):
-        return value
-    if isinstance(value, str) and value in known:
-        return known[value]
-    raise ValueError(f"{value!r} is not one of: {', '.join(known)}")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"{value!r} is not text")
-
-
-def _path(value: object) -> Path:
-    if isinstance(value, Path):
-        return value
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"{value!r} is not a path")
-    return Path(value)
-
-
-def _optional_path(value: object) -> Path | None:
-    return None if value is None or value == "" else _path(value)
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if not isinstance(value, str) or re.fullmatch("[0-9]{1,18}", value.strip(), re.ASCII) is None:
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(value)
-
-
-def _truth(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str) or value.lower() not in _WORDS:
-        raise ValueError(f"{value!r} is not true or false")
-    return _WORDS[value.lower()]
-
-
-def _words(value: object) -> tuple[str, ...]:
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"{value!r} is not a list of texts")
-    return tuple(word for part in parts for word in re.split(r"[\s,]+", part) if word)
-
-
-_TYPES: dict[object, Callable[[Any], object]] = {
-    str: _text,
-    int: _whole,
-    bool: _truth,
-    Path: _path,
-    Path | None: _optional_path,
-    tuple[str, ...]: _words,
-    Size: Size,
-    Duration: Duration,
-}
 
 
 def _check_path(settings: ServerSettings, name: str, example: str) -> None:
