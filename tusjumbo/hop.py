@@ -93,6 +93,29 @@ class Stay:
             await running.is_over()
             raise
 
+    async def alert(self, work: Callable[[], T]) -> T:
+        """As a call. `anyio.from_thread.check_cancelled` in `work` hears of every cancellation.
+
+        A thread hears only of cancel scopes, and `asyncio.Task.cancel` is none to a task: it is to
+        the children of that task.
+        """
+        results: list[T] = []
+        failures: list[BaseException] = []
+
+        async def child() -> None:
+            try:
+                results.append(await self(work))
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as failure:
+                failures.append(failure)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(child)
+        if failures:
+            raise failures.pop()
+        return results.pop()
+
 
 class _Here(threading.local):
     is_errand = False

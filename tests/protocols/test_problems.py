@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocols.scenes import values
-from tests.protocols.test_refusals import CLOSING, ROWS
+from tests.protocols.test_refusals import BUSY, CLOSING, ROWS
 from tusjumbo import errors
 from tusjumbo.errors import TusJumboError
 from tusjumbo.protocols.messages import ResponseHead
@@ -20,6 +20,11 @@ OTHERWISE: dict[type[TusJumboError], int] = {
     errors.NoSuchChunk: 404,
     errors.ChunkConflict: 409,
     errors.NotAbandoned: 409,
+    errors.UploadRejected: 403,
+    errors.TerminationRejected: 403,
+    errors.UploadStopped: 410,
+    errors.TooManyRequests: 429,
+    errors.TooManyUploads: 429,
 }
 
 
@@ -50,13 +55,15 @@ def test_every_error(error: TusJumboError, status: int | None) -> None:
     assert headers.pop("Content-Type") == "application/problem+json"
     assert headers.pop("Cache-Control") == "no-store"
     assert headers.pop("X-Content-Type-Options") == "nosniff"
-    assert ("Retry-After" in headers) == (status in (423, 503))
+    assert ("Retry-After" in headers) == (status in (423, 503) or error is BUSY)
     headers.pop("Retry-After", None)
     assert set(headers) == {
         errors.Unauthorized: {"WWW-Authenticate"},
         errors.MethodNotAllowed: {"Allow"},
     }.get(type(error), set())
-    if not isinstance(error, errors.SystemFailure | errors.ConfigurationError):
+    if isinstance(error, errors.Rejected):
+        assert len(problem) == 4
+    elif not isinstance(error, errors.SystemFailure | errors.ConfigurationError):
         assert len(problem) == 4 + len(vars(error))
 
 

@@ -25,6 +25,8 @@ INTENTS = (
     Intent(Action.FETCH, "abc", "GET"),
 )
 
+BUSY = errors.TooManyRequests(1.5)
+
 # Every error, what it says on PATCH (or wherever it happens), and what it says on HEAD.
 ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.MalformedRequest("upload-offset", "\r\n\u20ac", "digits"), 400, 400),
@@ -61,6 +63,15 @@ ROWS: tuple[tuple[TusJumboError, int | None, int | None], ...] = (
     (errors.CatalogFailed(), 500, 423),
     (errors.StorageLost("abc"), 500, 404),
     (errors.ConfigurationError("a setting"), 500, 423),
+    (errors.UploadRejected("a virus"), 400, 400),
+    (errors.TerminationRejected(), 400, 400),
+    (errors.UploadStopped("abc"), 400, 400),
+    (errors.UploadElsewhere("abc"), 404, 404),
+    (errors.QuotaExceeded(10, 9), 413, 413),
+    (errors.TooManyUploads(3), 403, 403),
+    (BUSY, 503, 423),
+    (errors.HookFailed("pre-create", "it is down"), 500, 423),
+    (errors.AssemblyFailed("abc"), 500, 423),
     (errors.ClientDisconnected(), None, None),
 )
 # What a client may only take after the status as wrong if it says so: headers besides the usual.
@@ -71,6 +82,7 @@ FACTS: dict[type[TusJumboError], tuple[str, str]] = {
     errors.VersionUnsupported: ("Tus-Version", "1.0.0"),
     errors.AlgorithmUnsupported: ("Tus-Checksum-Algorithm", "sha1,md5"),
     errors.ServerClosing: ("Retry-After", "1"),
+    errors.TooManyRequests: ("Retry-After", "2"),
 }
 CLOSING = (errors.HandedOver, errors.BodyTimeout, errors.ServerClosing)
 
@@ -179,3 +191,22 @@ def test_a_challenge_cannot_break_out_of_its_header(challenge: str) -> None:
     assert response is not None
     values(response)["WWW-Authenticate"].encode("latin-1")
     assert not set(values(response)["WWW-Authenticate"]) & set(map(chr, (*range(32), 127))) - {"\t"}
+
+
+def test_what_the_application_says_stands_in_place_of_our_words() -> None:
+    error = errors.UploadRejected(
+        "no", status=422, headers={"Content-Type": "application/json", "X-A": "b"}, body=b"{}"
+    )
+    for intent in INTENTS:
+        if intent is not ON_HEAD:
+            response = _said(error, intent)
+            assert (response.status, response.body) == (422, b"{}")
+            found = values(response)
+            assert found["Content-Type"] == "application/json"
+            assert found["X-A"] == "b"
+            assert found["Tus-Resumable"] == "1.0.0"
+
+
+def test_of_an_answer_without_words_ours_stay() -> None:
+    response = _said(errors.UploadRejected("no", headers={"X-A": "b"}), INTENTS[2])
+    assert (response.status, response.body) == (400, b"no\n")

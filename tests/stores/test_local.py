@@ -21,11 +21,11 @@ from tusjumbo.errors import StorageFailed, StorageLost
 from tusjumbo.sessions.session import Receipt, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.stores.local import LocalStore
-from tusjumbo.testing.keeping import KeepingContract
+from tusjumbo.testing.arrivals import OTHERS, ArrivalsContract
 from tusjumbo.testing.stores import DATA, done, opened, put, read, sealed
 
 
-class TestLocalStore(KeepingContract):
+class TestLocalStore(ArrivalsContract):
     root: Path
 
     @pytest.fixture(autouse=True)
@@ -50,6 +50,13 @@ class TestLocalStore(KeepingContract):
     def lose(self, session: UploadSession) -> None:
         assert session.receipt is not None
         (self.root / session.receipt.path).unlink()
+
+    def finished(self) -> dict[str, bytes]:
+        return {f"completed/{path}": data for path, data in tree(self.root / "completed").items()}
+
+    def occupy(self, path: str) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_bytes(OTHERS)
 
 
 def tree(root: Path) -> dict[str, bytes]:

@@ -58,19 +58,9 @@ _threads = Stay(256)
 """For as many tables at once in one loop; one more waits for a thread."""
 
 
-class TableOptions(TypedDict, total=False):
-    """How a table is to be read. Without a word: as RFC 4180 says, in UTF-8."""
+class TableOptions(LayoutOptions, total=False):
+    """How a table is to be read, and what else. Without a word: as RFC 4180 says, in UTF-8."""
 
-    encoding: str | None
-    """None: what a byte order mark says, or UTF-8."""
-    delimiter: str | None
-    """Between fields. None: guessed from the first 16 KiB."""
-    dialect: dialects.Dialect | str | Any
-    """One of ours or of the csv module: a name, a class, what its `Sniffer` returns."""
-    names: Sequence[str] | None
-    """Of the columns. None: the first row names them."""
-    longest_row: int
-    """In characters; a longer one is a bad row (1 MiB)."""
     on_error: Callable[[BadRow], object] | None
     """Takes each bad row, with its line. None: the first one ends it."""
     follow: bool
@@ -112,7 +102,7 @@ async def stream_csv(
     def work() -> int:
         return stream(house, _call, source, callback, chunk_size, options, check)
 
-    return await _in_thread(work)
+    return await _threads.alert(work)
 
 
 def stream(
@@ -143,20 +133,6 @@ def stream(
         chunk_size,
         layout=_layout(options),
         on_error=None if on_error is None else _told(call, on_error),
-    )
-
-
-def _layout(options: TableOptions) -> Layout:
-    """:raises ConfigurationError: an option that cannot work"""
-    dialect = options.get("dialect") or dialects.Dialect()
-    if not isinstance(dialect, dialects.Dialect):
-        dialect = dialects.of_module(dialect)
-    delimiter = options.get("delimiter", dialect.delimiter)
-    return Layout(
-        encoding=options.get("encoding"),
-        dialect=None if delimiter is None else replace(dialect, delimiter=delimiter),
-        names=options.get("names"),
-        longest_row=options.get("longest_row", tables.LONGEST_ROW),
     )
 
 
@@ -311,27 +287,3 @@ def _call(work: Callable[[], Awaitable[T]], /) -> T:
 
     from_thread.check_cancelled()
     return from_thread.run(run)
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """What `work` comes to in a thread, which hears of it when the caller is cancelled.
-
-    A thread hears only of cancel scopes, and `asyncio.Task.cancel` is none to a task: it is to the
-    children of that task.
-    """
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    async def child() -> None:
-        try:
-            results.append(await _threads(work))
-        except anyio.get_cancelled_exc_class():
-            raise
-        except BaseException as failure:
-            failures.append(failure)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(child)
-    if failures:
-        raise failures.pop()
-    return results.pop()

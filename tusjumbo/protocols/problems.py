@@ -64,5 +64,7 @@ def document(kind: type[TusJumboError], status: int, error: TusJumboError) -> Ma
 
 
 def _data(error: TusJumboError) -> Mapping[str, object]:
+    if isinstance(error, errors.Rejected):
+        return {}  # what it has is an answer of the application's own
     told = {name: value for name, value in vars(error).items() if not name.startswith("_")}
     return {f"upload_{name}" if name in _TAKEN else name: value for name, value in told.items()}

@@ -62,8 +62,10 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     errors.AlgorithmUnsupported: Row(400),
     errors.Unauthorized: Row(401),
     errors.Forbidden: Row(403),
+    errors.TooManyUploads: Row(403, jumbo=429),
     # What the application says stands in place of this (`Rejected.status`). Not 5xx: it is final.
-    errors.Rejected: Row(400, jumbo=403),
+    errors.UploadRejected: Row(400, jumbo=403),
+    errors.TerminationRejected: Row(400, jumbo=403),
     errors.UploadStopped: Row(400, jumbo=410),
     # tus: "The Server MUST respond with the `403 Forbidden` status to `PATCH` requests against a
     # final upload URL and MUST NOT modify the final or its partial uploads."
@@ -81,8 +83,6 @@ ROWS: Mapping[type[TusJumboError], Row] = {
     errors.UploadTooLarge: Row(413),
     errors.BodyTooLong: Row(413),
     errors.QuotaExceeded: Row(413),
-    # Nothing that passes by itself, so a client may as well be told what it is.
-    errors.TooManyUploads: Row(429),
     errors.MediaTypeUnsupported: Row(415),
     errors.MediaTypeRefused: Row(415),
     errors.UploadLocked: Row(423),

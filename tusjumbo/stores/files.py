@@ -29,8 +29,7 @@ _READ = 256 * 1024
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
-NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
-"""What rmdir(2) says to a directory that has something in it."""
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}  # rmdir(2) may say either
 
 
 def told(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -101,7 +100,7 @@ def remove_tree(path: str) -> bool:
     except NotADirectoryError:
         os.unlink(path)
     except OSError as error:
-        if error.errno not in NOT_EMPTY:
+        if error.errno not in _NOT_EMPTY:
             raise
         shutil.rmtree(path)
     return True

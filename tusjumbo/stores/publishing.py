@@ -143,19 +143,19 @@ class Completed:
             else:
                 os.unlink(self.at(place))
             self._sync(place)
-        for directory in list(self._directories(goods)):
+        for directory in list(self._on_the_way(goods)):
             self._prune(directory)
 
     def remove(self, place: str, beside: Collection[str]) -> None:
         """Remove a file, what is beside it, and the directories that are empty then."""
-        above = place.split("/")[:-1]
-        if not all(map(self._is_directory, accumulate(f"{name}/" for name in above))):
-            return  # through a link, it is not ours any more
-        for suffix in ("", *beside):
-            files.unlink(self.at(place + suffix))
-        with suppress(FileNotFoundError):
-            self._sync(place)
-        self._prune(place[: place.rfind("/") + 1])
+        directory, _, _ = place.rpartition("/")
+        there = self._there(directory)
+        if there == directory:
+            for suffix in ("", *beside):
+                files.unlink(self.at(place + suffix))
+            with suppress(FileNotFoundError):
+                self._sync(place)
+        self._prune(there)
 
     # --- directories ---
 
@@ -166,18 +166,32 @@ class Completed:
     def _sync(self, place: str) -> None:
         directories.sync(Path(self.at(place)).parent, self._durability)
 
+    def _there(self, directory: str) -> str:
+        """As much of the path as is there. What leads through a link is not ours any more."""
+        there = ""
+        for above in accumulate(directory.split("/"), "{}/{}".format):
+            if not self._is_directory(above):
+                break
+            there = above
+        return there
+
     def _is_directory(self, directory: str) -> bool:
         return files.is_directory(self.at(directory).rstrip("/"))
 
-    def _directories(self, goods: Goods, above: str = "", depth: int = 0) -> Iterator[str]:
+    def _directories(self, goods: Goods) -> Iterator[str]:
         """Those that are there and may be what is wanted, each with a slash at its end."""
-        if depth == len(goods.wanted) - 1:
-            yield above
-            return
-        wanted = names.alternatives(goods.wanted[depth], goods.upload_id)
-        for directory in (f"{above}{name}/" for name in islice(wanted, _LIKELY)):
-            if self._is_directory(directory):
-                yield from self._directories(goods, directory, depth + 1)
+        depth = len(goods.wanted) - 1
+        return (each for each in self._on_the_way(goods) if each.count("/") == depth)
+
+    def _on_the_way(self, goods: Goods, above: str = "") -> Iterator[str]:
+        """These and those that they are in, after them."""
+        depth = above.count("/")
+        if depth < len(goods.wanted) - 1:
+            wanted = names.alternatives(goods.wanted[depth], goods.upload_id)
+            for directory in (f"{above}{name}/" for name in islice(wanted, _LIKELY)):
+                if self._is_directory(directory):
+                    yield from self._on_the_way(goods, directory)
+        yield above
 
     def _made(self, goods: Goods) -> str:
         """The directory that is wanted, or one like it if something else has its name."""
@@ -199,15 +213,13 @@ class Completed:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), above + wanted)
 
     def _prune(self, directory: str) -> None:
-        """Remove it and those above it, unless there is something in them."""
+        """Remove it and those above it, up to one that has something in it or is to stay."""
         while directory := directory.rstrip("/"):
             try:
                 os.rmdir(self.at(directory))
             except FileNotFoundError:
                 pass  # somebody else has
-            except OSError as error:
-                if error.errno not in files.NOT_EMPTY:
-                    raise
+            except OSError:
                 return
             directory, _, _ = directory.rpartition("/")
 

@@ -140,7 +140,7 @@ class Workspaces:
         if found is None and files.found(self.content(upload_id)) is not None:
             return  # it has been taken before
         making = os.path.realpath(self._making(upload_id))
-        is_inside = os.path.realpath(content.parent).startswith((f"{making}/", making))
+        is_inside = f"{os.path.realpath(content.parent)}/".startswith(f"{making}/")
         if not is_inside or found is None or not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{content} is no file in the workspace of the upload {upload_id}")
 

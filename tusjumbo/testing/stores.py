@@ -1,9 +1,8 @@
 """StoreContract: what every store promises of bytes on their way, as tests.
 
-Subclass `tusjumbo.testing.keeping.KeepingContract`, which goes on from here. Give it the fixture
+Subclass `tusjumbo.testing.arrivals.ArrivalsContract`, which goes on from here. Give it the fixture
 `store` (empty), and say how bytes get into the store and out of it behind its back: `plant`,
-`unfinished`, `abandoned` and `lose`. They run in a worker thread. Finished files are read where
-`locate` says they are.
+`unfinished`, `abandoned`, `lose` and `finished`. They run in a worker thread.
 """
 
 from __future__ import annotations
