@@ -169,7 +169,7 @@ class Completed:
     def _there(self, directory: str) -> str:
         """As much of the path as is there. What leads through a link is not ours any more."""
         there = ""
-        for above in accumulate(directory.split("/"), "{}/{}".format):
+        for above in accumulate(directory.split("/") if directory else (), "{}/{}".format):
             if not self._is_directory(above):
                 break
             there = above
