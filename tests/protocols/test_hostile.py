@@ -92,7 +92,7 @@ HEADS = st.builds(
     st.one_of(st.sampled_from(PATHS), st.text(), st.text().map("/{}".format)),
     _lines.map(Fields),
     st.one_of(st.none(), st.just(0), st.integers(0, 2**70)),
-    st.sampled_from(["", "/files", "/a%20b"]),
+    st.sampled_from(["", "/files", "/a%20b"]).map(lambda path: lambda: path),
 )
 OFFERS = st.builds(
     Offer,
@@ -113,9 +113,18 @@ def _refused(error: TusJumboError, intent: Intent | None) -> None:
     assert 400 <= response.status < 500
 
 
+_JOINING = RequestHead(
+    "POST",
+    "/",
+    Fields([(b"tus-resumable", b"1.0.0"), (b"upload-concat", b"final;/files/a /b")]),
+    endpoint=lambda: "/files",
+)
+
+
 @settings(max_examples=1000)
 @given(HEADS, OFFERS)
 @example(RequestHead("POST", "/", Fields([(b"tus-resumable", b"1.0.0")]), 2**70), Offer())
+@example(_JOINING, Offer())
 def test_any_head_is_understood_or_refused(head: RequestHead, offer: Offer) -> None:
     intent: Intent | None = None
     try:
