@@ -167,3 +167,57 @@ def test_alternatives_keep_the_extension_and_name_the_upload() -> None:
     ]
     long = names.sanitised("x" * 300 + ".csv", ID)
     assert names.unique(long, ID) == "x" * (200 - 5 - len(ID)) + f"-{ID}.csv"
+
+
+@pytest.mark.parametrize("limit", [200, 180, 160])
+@given(filenames, st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True))
+def test_every_alternative_has_room(limit: int, filename: str, upload_id: str) -> None:
+    name = names.sanitised(filename, upload_id)
+    found = list(itertools.islice(names.alternatives(name, upload_id, limit), 12))
+    assert found[2] == names.unique(name, upload_id, limit)
+    assert all(map(is_safe, found))
+    assert max(len(each.encode()) for each in found) <= limit
+    assert len(set(found)) >= len(found) - 1
+
+
+# --- places --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("destination", "expected"),
+    [
+        ("x.csv", ["x.csv"]),
+        ("alice/2026-11-23/film.mp4", ["alice", "2026-11-23", "film.mp4"]),
+        ("alice\\film.mp4", ["alice", "film.mp4"]),
+        ("/etc/passwd", ["etc", "passwd"]),
+        ("../../etc/passwd", ["etc", "passwd"]),
+        ("a/./../b//c", ["a", "b", "c"]),
+        ("C:\\Users\\x", ["C_", "Users", "x"]),
+        ("~/x", ["~", "x"]),
+        ("a\0/b\n/c", ["a", "b", "c"]),
+        ("\u202e/\u200b/x", ["x"]),
+        ("con/nul/x", ["_con", "_nul", "x"]),
+        (".ssh/.config/x", ["ssh", "config", "x"]),
+        ("-rf/x", ["_-rf", "x"]),
+        ("a\uff0fb/c", ["a_b", "c"]),
+        ("alice/", ["alice", "client.bin"]),
+        ("alice/..", ["alice", "client.bin"]),
+        ("/", ["client.bin"]),
+        ("", ["client.bin"]),
+        ("..", ["client.bin"]),
+        ("x" * 300 + "/y", ["x" * 200, "y"]),
+        ("/".join("abcdefghijklmnopqrstuvwxyz"), [*"abcdefghijklmnop", "z"]),
+        ("/".join("\u8c61" * 66 for _ in range(9)), ["\u8c61" * 66] * 6),
+        ("a/" + "x" * 300 + "/y.csv", ["a", "x" * 200, "y.csv"]),
+    ],
+)
+def test_what_a_place_becomes(destination: str, expected: list[str]) -> None:
+    assert list(names.place(destination, "client.bin", ID)) == expected
+
+
+@given(st.lists(filenames, max_size=24).map("/".join), filenames)
+def test_every_place_is_safe(destination: str, filename: str) -> None:
+    found = names.place(destination, filename, ID)
+    assert all(map(is_safe, found))
+    assert names.place("/".join(found), filename, ID) == found
+    assert len("/".join(found).encode()) <= 1000 + names.LIMIT
