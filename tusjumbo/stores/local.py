@@ -121,8 +121,8 @@ class LocalStore:
         return Arrival(session, origin, Path(goods.content), "/".join(goods.wanted), workspace)
 
     def _publish(self, session: UploadSession) -> Receipt:
-        receipt = session.receipt or Receipt("")
-        if not receipt.is_here:
+        receipt = session.receipt
+        if receipt is not None and not receipt.is_here:
             raise ValueError(f"the file of {session.id} is not here: {receipt.path}")
         made = NOTHING
         if session.phase is Phase.ASSEMBLING:
@@ -132,8 +132,8 @@ class LocalStore:
         place = self._completed.find(goods, content)
         if place is None:
             self._make_ready(goods, content, session)
-        place = self._completed.put(goods, place)
-        return replace(receipt, path=f"completed/{place}")
+        path = self._completed.path_to(self._completed.put(goods, place))
+        return Receipt(path) if receipt is None else replace(receipt, path=path)
 
     def _goods(self, session: UploadSession, made: Made) -> Goods:
         wanted = session.receipt.path if session.receipt else ""

@@ -69,6 +69,8 @@ def place(destination: str, filename: str, upload_id: str) -> tuple[str, ...]:
     What a destination has of roots, dots and emptiness is left out, and so are the directories that
     would be too many.
     """
+    if not destination:
+        return (sanitised(filename, upload_id),)
     *above, last = re.split(r"[/\\]", destination)
     directories: list[str] = []
     room = _DIRECTORIES_LIMIT
@@ -85,9 +87,9 @@ def place(destination: str, filename: str, upload_id: str) -> tuple[str, ...]:
 def alternatives(name: str, upload_id: str, limit: int = LIMIT) -> Iterator[str]:
     """`name` itself, then names with more and more of the id in them, without end.
 
-    None has more than `limit` bytes, of which the longest id needs 160.
+    `name` is sanitised. None has more than `limit` bytes, of which the longest id needs 160.
     """
-    yield _cut(name, limit)
+    yield name if limit == LIMIT else _cut(name, limit)
     stem, extension = _split(name)
     yield _joined(stem, f"-{upload_id[-8:]}{extension}", limit)
     yield unique(name, upload_id, limit)

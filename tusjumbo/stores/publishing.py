@@ -64,7 +64,9 @@ class Goods:
 
     @property
     def _limit(self) -> int:
-        return names.LIMIT - min(max(map(len, self.beside), default=0), _MOST_BESIDE)
+        if not self.beside:
+            return names.LIMIT
+        return names.LIMIT - min(max(map(len, self.beside)), _MOST_BESIDE)
 
 
 class Completed:
@@ -75,15 +77,19 @@ class Completed:
         self._durability = durability
         self._was_made = False
         # Joined as text, which is much quicker, and comes several times with each upload.
-        self._prefix = f"{path}/"
+        self._prefix, self._top = f"{path}/", path.name
 
     def at(self, place: str) -> str:
         return self._prefix + place
 
+    def path_to(self, place: str) -> str:
+        """The place in the words of a receipt."""
+        return f"{self._top}/{place}"
+
     def place_in(self, path: str) -> str | None:
         """The place that a receipt speaks of; None if that is none of ours."""
         top, *parts = path.split("/")
-        if top != self._path.name or not parts:
+        if top != self._top or not parts:
             return None
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             return None

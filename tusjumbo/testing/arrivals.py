@@ -400,6 +400,15 @@ class ArrivalsContract(KeepingContract):
             assert await self._is_gone(store)
             assert await self._finished() == before
 
+    @pytest.mark.parametrize("phase", [Phase.SEALED, Phase.STOPPED])
+    async def test_what_a_crash_has_published_is_removed(self, store: Store, phase: Phase) -> None:
+        await self._plant("a", DATA)
+        session = replace(SESSION, destination="alice/x")
+        await store.publish(session)
+        await store.remove(replace(session, phase=phase))
+        assert await self._finished() == {}
+        assert await self._is_gone(store)
+
     async def test_what_was_kept_for_nobody_takes_nothing_along(self, store: Store) -> None:
         """A crash kept from being recorded what an assembler made, and then there was none."""
         await self._kept(store, SESSION, MADE, SUMS)
