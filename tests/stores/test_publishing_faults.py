@@ -19,6 +19,7 @@ from tusjumbo.sessions.session import UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.stores.local import LocalStore
 from tusjumbo.testing.arrivals import MADE, OTHERS, SUMS, assembling, made_of
+from tusjumbo.testing.keeping import digest, examined
 from tusjumbo.testing.stores import DATA, done, opened, put, read, sealed
 
 __all__ = ["system"]
@@ -289,6 +290,36 @@ async def test_errors_are_said_and_survived(
     await store.settle(session)
     there = tree(root)
     assert there.keys() - records(there) == expected(f"completed/{PLACE}", MADE, SUMS).keys()
+
+
+@pytest.mark.parametrize("published", [False, True])
+async def test_removing_needs_no_room(
+    root: Path, system: System, monkeypatch: pytest.MonkeyPatch, published: bool
+) -> None:
+    store = LocalStore(root, Durability.COMMIT)
+    await put(store, opened(SESSION.id), {0: DATA})
+    session = await kept(store, MADE, SUMS)
+    if published:
+        await store.publish(session)
+    full = OSError(errno.ENOSPC, "full")
+    system.fails = lambda name: full if name in ("mkdir", "rename", "link", "pwrite") else None
+    await store.remove(session)
+    assert tree(root) == {}
+
+
+async def test_bytes_are_examined_where_there_are_no_hard_links(
+    root: Path, durability: Durability, monkeypatch: pytest.MonkeyPatch, system: System
+) -> None:
+    monkeypatch.setattr(os, "link", no_hard_links(system))
+    store = LocalStore(root, durability)
+    await put(store, opened(SESSION.id), {0: DATA})
+    await store.arrival(SESSION, NOBODY)
+    assembled = Assembled("x" * 300, beside=SUMS)
+    await store.keep(SESSION, assembled)
+    session = assembling(SESSION, assembled)
+    receipt = await store.publish(session)
+    for each in (session, done(session, receipt)):
+        assert await examined(store, each, 7, 99) == digest(DATA[7:99])
 
 
 async def test_what_is_synced_and_when(root: Path, system: System) -> None:

@@ -240,8 +240,8 @@ class LocalStore:
             with suppress(FileNotFoundError):
                 return files.opened(each, os.O_RDONLY, self._durability)
         place = None
-        if _may_have_a_name(session):
-            place = self._completed.find(self._goods(session, NOTHING), None)
+        if _may_have_a_name(session) and (made := self._kept(session)).size is None:
+            place = self._completed.find(self._goods(session, made), None)
         if place is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.id)
         return files.opened(self._completed.at(place), os.O_RDONLY, self._durability)
@@ -250,15 +250,16 @@ class LocalStore:
         if session.phase is Phase.DONE:
             self._remove_finished(session)
         elif _may_have_a_name(session):
-            made = NOTHING
-            if session.phase is Phase.ASSEMBLING:
-                made = self._workspaces.settle(session.id)
-            self._completed.withdraw(self._goods(session, made))
+            self._completed.withdraw(self._goods(session, self._kept(session)))
         self._workspaces.clear(session.id)
         for directory in (self._sessions, self._abandoned):
             if files.unlink(str(directory / session.id)):
                 directories.sync(directory, self._durability)
         self._workspaces.forget(session.id)
+
+    def _kept(self, session: UploadSession) -> Made:
+        """What was made of an upload that is not finished, if that is recorded."""
+        return NOTHING if session.receipt is None else self._workspaces.kept(session.id)
 
     def _remove_finished(self, session: UploadSession) -> None:
         if place := self._place(session):
@@ -307,9 +308,7 @@ def _upload_of(name: str, mode: int) -> str | None:
 
 def _may_have_a_name(session: UploadSession) -> bool:
     """Whether publishing may have begun, and nobody have recorded that."""
-    if session.receipt is not None and not session.receipt.is_here:
-        return False
-    return session.is_arrived or (session.phase is Phase.STOPPED and session.is_full)
+    return session.is_arrived and (session.receipt is None or session.receipt.is_here)
 
 
 def _threads() -> int:

@@ -106,17 +106,14 @@ class Workspaces:
         directories.sync(self._assembled, self._durability)
         return made
 
+    def kept(self, upload_id: str) -> Made:
+        """What was kept of an upload, whether it is being published or not."""
+        kept = _read(self._kept(upload_id) / _RECORD)
+        return kept or self.made(upload_id) or NOTHING
+
     def made(self, upload_id: str) -> Made | None:
         """What is known of a published upload; None if it is what the client has sent."""
-        try:
-            text = self._record(upload_id).read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            found = json.loads(text)
-            return Made(found["size"], tuple(found["beside"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+        return _read(self._record(upload_id))
 
     def clear(self, upload_id: str) -> bool:
         """Remove the workspace and what is kept. False if there was none."""
@@ -181,6 +178,18 @@ class Workspaces:
                 os.fsync(file)
         finally:
             os.close(file)
+
+
+def _read(record: Path) -> Made | None:
+    try:
+        text = record.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = json.loads(text)
+        return Made(found["size"], tuple(found["beside"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
 
 
 def owner(name: str) -> str | None:

@@ -400,12 +400,11 @@ class ArrivalsContract(KeepingContract):
             assert await self._is_gone(store)
             assert await self._finished() == before
 
-    @pytest.mark.parametrize("phase", [Phase.SEALED, Phase.STOPPED])
-    async def test_what_a_crash_has_published_is_removed(self, store: Store, phase: Phase) -> None:
+    async def test_what_a_crash_has_published_is_removed(self, store: Store) -> None:
         await self._plant("a", DATA)
         session = replace(SESSION, destination="alice/x")
         await store.publish(session)
-        await store.remove(replace(session, phase=phase))
+        await store.remove(session)
         assert await self._finished() == {}
         assert await self._is_gone(store)
 
