@@ -47,12 +47,13 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "testing": (LOWER, "anyio pytest"),
     "elephants": ("sessions", ""),
     "flask": ("application errors jumbo ports protocols web", "anyio flask werkzeug"),
-    "composition": (f"{HOUSE} assemblers gates hooks processing", ""),
-    "web": (HOUSE, "anyio python_multipart starlette"),
+    "wiring": (f"{LOWER} assemblers gates hooks", ""),
+    "composition": (f"{HOUSE} hooks processing wiring", "anyio"),
+    "web": (f"{HOUSE} wiring", "anyio python_multipart starlette"),
     "server": (f"{LEAVES} web", "anyio httptools starlette uvicorn uvloop"),
     "cli": (f"{HOUSE} server web", "anyio cyclopts rich starlette"),
     "__main__": ("cli", ""),
-    "jumbo": (f"{HOUSE} processing", "anyio"),
+    "jumbo": (f"{HOUSE} processing wiring", "anyio"),
     "": (f"{LOWER} jumbo processing web", ""),
 }
 

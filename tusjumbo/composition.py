@@ -7,31 +7,48 @@ part opens what it needs when it is first used, in the process and event loop th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import anyio
+
+from tusjumbo import wiring
+from tusjumbo.application import Receiver
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.engine.observers import Observers
 from tusjumbo.engine.pump import Pace
 from tusjumbo.engine.sweep import Sweep
-from tusjumbo.engine.uploads import Uploads
+from tusjumbo.engine.uploads import Leaves, Uploads
 from tusjumbo.errands import Convoy, Errands
+from tusjumbo.errors import SystemFailure, UploadElsewhere
+from tusjumbo.hooks.asking import Asking
+from tusjumbo.hooks.courier import Courier
 from tusjumbo.lockers.files import FileLocker
+from tusjumbo.notice import Notice
 from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Observer, Store
 from tusjumbo.processing.inspection import ContentInspection
 from tusjumbo.processing.media import MediaPolicy
+from tusjumbo.sessions.quotas import Quota
 from tusjumbo.sessions.rules import Limits
-from tusjumbo.settings import Durability, UploadSettings
+from tusjumbo.sessions.session import UploadSession
+from tusjumbo.settings import Durability, FinishMode, UploadSettings
 from tusjumbo.stores.local import LocalStore
+from tusjumbo.wiring import AssemblerLike, HookLike
 
 CATALOG = "catalog.sqlite3"
 """The catalog's file in the upload directory; where it is not, nothing was ever uploaded."""
+
+_LEAVES = {FinishMode.INLINE: Leaves.NOTHING, FinishMode.BACKGROUND: Leaves.WHAT_ASKS}
+
+_FEW = 32
+"""News that are told after a request where nobody tells them all the time."""
 
 _THREADS = 16
 """In which requests wait side by side for the disk, where they do: its syncs are shared."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class House:
     """The parts of one installation."""
 
@@ -41,6 +58,38 @@ class House:
     locker: Locker
     uploads: Uploads
     sweep: Sweep
+    courier: Courier | None = None
+    """Who tells what is in the outbox; None if nobody wants to know."""
+    _lives: int = 0
+
+    async def live(self) -> None:
+        """Do what requests leave to be done, and what time brings, until cancelled."""
+        self._lives += 1
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self.uploads.limits.assembles:
+                    tasks.start_soon(self.uploads.chores.run)
+                if self.courier is not None:
+                    tasks.start_soon(self.courier.run)
+                await anyio.sleep_forever()
+        finally:
+            self._lives -= 1
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request may have left something that nobody else does."""
+        uploads = self.uploads
+        is_left = uploads.chores.has_work or self.courier is not None
+        return uploads.concatenation.has_work or (is_left and not self._lives)
+
+    async def follow(self, closing: Notice | None = None) -> None:
+        """Do that."""
+        await self.uploads.concatenation.go_on(closing)
+        if self._lives:
+            return
+        await self.uploads.chores.go_on()
+        if self.courier is not None:
+            await self.courier.deliver(_FEW)
 
     async def aclose(self) -> None:
         """Give back what is open. Everything opens again when it is used again."""
@@ -49,11 +98,22 @@ class House:
 
 
 def compose(
-    settings: UploadSettings, *, observers: Iterable[Observer] = (), clock: Clock = time.time
+    settings: UploadSettings,
+    *,
+    observers: Iterable[Observer] = (),
+    hooks: Iterable[HookLike] = (),
+    assemble: Iterable[AssemblerLike] = (),
+    clock: Clock = time.time,
 ) -> House:
-    """The installation in `settings.upload_dir`."""
+    """The installation in `settings.upload_dir`.
+
+    `hooks` and `assemble` come before those that the settings name.
+
+    :raises ConfigurationError: one of these cannot work
+    """
     root = settings.upload_dir
-    catalog = SqliteCatalog(root / CATALOG, settings.durability)
+    quota = Quota(settings.quota_size or None, settings.quota_uploads or None)
+    catalog = SqliteCatalog(root / CATALOG, settings.durability, quota=quota)
     store = LocalStore(root, settings.durability)
     errands = Convoy() if settings.durability is Durability.OS else Errands(_THREADS)
     locker = FileLocker(root / "locks", errands)
@@ -64,6 +124,8 @@ def compose(
         keep_abandoned=settings.keep_abandoned,
         chunk_size=settings.chunk_size,
     )
+    receivers = wiring.receivers(settings, hooks)
+    asking = Asking(receivers, clock=clock, keep_headers=settings.hooks_forward_headers)
     uploads = Uploads(
         catalog,
         store,
@@ -76,9 +138,40 @@ def compose(
         clock=clock,
         observers=told,
         errands=errands,
+        hooks=asking if receivers else None,
+        outbox=catalog,
+        assembler=wiring.chain(settings, assemble),
+        leaves=_LEAVES[settings.finish],
     )
     sweep = Sweep(uploads.means, uploads.finish_now, uploads.concatenation)
-    return House(settings, catalog, store, locker, uploads, sweep)
+    courier = _courier(settings, catalog, store, uploads, receivers, asking) if receivers else None
+    return House(settings, catalog, store, locker, uploads, sweep, courier)
+
+
+def _courier(
+    settings: UploadSettings,
+    catalog: SqliteCatalog,
+    store: Store,
+    uploads: Uploads,
+    receivers: Sequence[Receiver],
+    asking: Asking,
+) -> Courier:
+    async def locate(session: UploadSession) -> Path | None:
+        try:
+            return None if session.receipt is None else await store.locate(session)
+        except (SystemFailure, UploadElsewhere):
+            return None
+
+    return Courier(
+        catalog,
+        receivers,
+        uploads.clock,
+        asking=asking,
+        stop_upload=uploads.stop,
+        locate=locate,
+        retry_for=settings.hooks_retry_for,
+        lease=settings.hooks_timeout * 2 + 5,
+    )
 
 
 def _inspection(settings: UploadSettings) -> Inspection | None:

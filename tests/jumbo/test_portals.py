@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import anyio
 import pytest
 
 from tests.harness.wire import poll
@@ -17,7 +18,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.closed = 0
-        self.portal: Portal | None = Portal(self._closing)
+        self.portal: Portal | None = Portal(anyio.sleep_forever, self._closing)
         self.thread = self.portal.call(_thread)
 
     async def _closing(self) -> None:
@@ -64,6 +65,7 @@ def test_it_may_be_dropped_in_a_loop(is_own: bool) -> None:
 
 FORKING = """
 import gc, os, sys
+import anyio
 from tusjumbo.jumbo.portals import Portal
 
 async def closing():
@@ -73,7 +75,7 @@ async def work():
     return 3
 
 parent = os.getpid()
-portals = [Portal(closing), Portal(closing)]
+portals = [Portal(anyio.sleep_forever, closing), Portal(anyio.sleep_forever, closing)]
 print([portal.call(work) for portal in portals], flush=True)
 child = os.fork()
 if not child:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -24,7 +25,7 @@ from tusjumbo.cli.sources import Given
 from tusjumbo.cli.text import printable
 from tusjumbo.errors import ConfigurationError, TusJumboError
 from tusjumbo.sessions.session import Phase
-from tusjumbo.settings import Duration, ServerSettings, Size, UploadSettings
+from tusjumbo.settings import ArrivalSettings, Duration, ServerSettings, Size, UploadSettings
 from tusjumbo.settings.values import Items, Secret
 
 UNUSABLE = 2
@@ -243,8 +244,50 @@ def recover(
     return FAILED if failures else 0
 
 
+_ARRIVAL = [field.name for field in fields(ArrivalSettings)]
+
+
 @app.command
-@_taking(*_only("upload_dir", "keep_abandoned", "durability"))
+@_taking(*_only("upload_dir"))
+def hooks(
+    *,
+    upload: Annotated[
+        str | None, Parameter(name="--upload", help="Only what is about this upload.")
+    ] = None,
+    every: Annotated[
+        bool, Parameter(name="--all", negative=(), help="Also what was told, or given up.")
+    ] = False,
+    json: _JSON = False,
+    **flags: Any,
+) -> int:
+    """Show what hooks are still to be told, and why they have not been."""
+    from tusjumbo.cli.outbox import list_news
+
+    list_news(_existing(flags), upload, every=every, as_json=json)
+    return 0
+
+
+@app.command
+@_taking(*_only("upload_dir", "durability"))
+def replay(
+    numbers: Annotated[list[int], Parameter(name="NUMBER", help="As `tusjumbo hooks` shows it.")],
+    /,
+    **flags: Any,
+) -> int:
+    """Have hooks told again, whether they were told before or given up.
+
+    A running server does it within seconds.
+    """
+    from tusjumbo.cli.outbox import replay_news
+
+    unknown = replay_news(_existing(flags), numbers)
+    if unknown:
+        _complain(f"{unknown} of these numbers are not there; see tusjumbo hooks --all")
+    return FAILED if unknown else 0
+
+
+@app.command
+@_taking(*_only("upload_dir", "keep_abandoned", "durability", *_ARRIVAL))
 def sweep(**flags: Any) -> int:
     """Set expired uploads aside, remove old ones, finish what a crash left; once.
 

@@ -36,7 +36,7 @@ Stretch = tuple[UploadChunk, UploadChunk, str | None]
 _PAGE = 500
 
 
-def _in_house(
+def in_house(
     settings: UploadSettings,
     work: Callable[[House], Coroutine[None, None, T]],
     *observers: Observer,
@@ -51,7 +51,7 @@ def _in_house(
     return anyio.run(visit)
 
 
-def _is_furnished(settings: UploadSettings) -> bool:
+def is_furnished(settings: UploadSettings) -> bool:
     return (settings.upload_dir / CATALOG).exists()
 
 
@@ -61,8 +61,8 @@ def _is_furnished(settings: UploadSettings) -> bool:
 def list_uploads(settings: UploadSettings, phase: Phase | None, *, as_json: bool) -> None:
     """Print the uploads, oldest first; with `as_json` one object a line, in the order of ids."""
     present = _objects if as_json else _table
-    if _is_furnished(settings):
-        _in_house(settings, partial(present, phase=phase))
+    if is_furnished(settings):
+        in_house(settings, partial(present, phase=phase))
     elif not as_json:
         print(_nothing(settings, phase))
 
@@ -162,13 +162,13 @@ def show_upload(settings: UploadSettings, address: str, *, as_json: bool) -> Non
 
     :raises UploadNotFound: there is none
     """
-    upload_id = _id_in(address)
-    if not _is_furnished(settings):
+    upload_id = id_in(address)
+    if not is_furnished(settings):
         raise UploadNotFound(upload_id)
-    _in_house(settings, partial(_show, upload_id=upload_id, as_json=as_json))
+    in_house(settings, partial(_show, upload_id=upload_id, as_json=as_json))
 
 
-def _id_in(address: str) -> str:
+def id_in(address: str) -> str:
     """The id that `address` is or ends with.
 
     :raises UploadNotFound: none can be
@@ -308,10 +308,10 @@ def recover_uploads(
     failures = {}
     for address in addresses:
         try:
-            upload_id = _id_in(address)
-            if not _is_furnished(settings):
+            upload_id = id_in(address)
+            if not is_furnished(settings):
                 raise UploadNotFound(upload_id)
-            _in_house(settings, partial(_recover, upload_id=upload_id))
+            in_house(settings, partial(_recover, upload_id=upload_id))
         except TusJumboError as error:
             failures[address] = error
     return failures
@@ -334,20 +334,22 @@ def sweep_uploads(settings: UploadSettings) -> int:
     """Handle whatever is due, saying what, and return how many uploads could not be handled."""
     logging.config.dictConfig(logs.configuration(LogFormat.TEXT, LogLevel.WARNING))
     where = text.printable(str(settings.upload_dir))
-    if not _is_furnished(settings):
+    if not is_furnished(settings):
         print(f"There is nothing to do in {where}.")
         return 0
-    swept = _in_house(settings, _sweep, _tell)
+    swept = in_house(settings, _sweep, _tell)
     refused = f"{swept.refused} refused, " if swept.refused else ""
+    left = f" {swept.left} left to be finished by the server." if swept.left else ""
     print(
         f"Swept {where}: {swept.finished} finished, {refused}{swept.abandoned} set aside, "
-        f"{swept.purged} removed, {swept.tidied} left-overs tidied, {swept.failed} failed."
+        f"{swept.purged} removed, {swept.tidied} left-overs tidied, {swept.failed} failed.{left}"
     )
     return swept.failed
 
 
 async def _sweep(house: House) -> Swept:
     total = Swept()
+    house.sweep.has_every_say = False  # an application may know of more than the settings
     while True:
         swept = await house.sweep.due()
         handled = swept.finished + swept.abandoned + swept.purged
@@ -360,6 +362,7 @@ async def _sweep(house: House) -> Swept:
     strays = await house.sweep.strays()
     total.tidied = strays.tidied
     total.failed = swept.failed + strays.failed
+    total.left = swept.left
     return total
 
 
@@ -368,6 +371,7 @@ _TOLD: dict[type[events.Event], str] = {
     events.UploadRefused: "refused",
     events.UploadAbandoned: "set aside",
     events.UploadPurged: "removed",
+    events.UploadTerminated: "removed",
     events.PartRemoved: "joined and removed",
 }
 

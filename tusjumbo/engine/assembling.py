@@ -35,8 +35,7 @@ class Assembling:
     @property
     def is_needed(self) -> bool:
         """Whether anybody has a say."""
-        hooks = self.means.hooks
-        return self.assembler is not None or (hooks is not None and hooks.wants_finishing)
+        return self.means.limits.assembles
 
     async def __call__(
         self, session: UploadSession, origin: Origin, patience: float

@@ -57,6 +57,8 @@ class Swept:
     tidied: int = 0
     """… without a session, or finished with something left behind."""
     failed: int = 0
+    left: int = 0
+    """… complete, and for a server that knows what is to be done with them."""
 
 
 @dataclass
@@ -64,6 +66,8 @@ class Sweep:
     means: Means
     finish: Finish
     concatenation: Concatenation
+    has_every_say: bool = True
+    """Whether there is nobody else who might have a say in what becomes of a file."""
     _passed_at: float = field(default=-math.inf, init=False)
 
     async def due(self, limit: int = 1000) -> Swept:
@@ -75,8 +79,7 @@ class Sweep:
                     await self._join(session, swept)
                     continue
                 if session.is_arrived:
-                    await self.finish.alone(session.id, NOBODY)
-                    swept.finished += 1
+                    await self._finish(session, swept)
                     continue
                 async with self.means.locker.attempt(session.id):
                     await self._handle(session.id, swept)
@@ -119,6 +122,14 @@ class Sweep:
             )
         else:
             swept.finished += 1
+
+    async def _finish(self, session: UploadSession, swept: Swept) -> None:
+        is_for_others = session.retry_at is not None and not self.means.limits.assembles
+        if session.phase is Phase.SEALED and is_for_others and not self.has_every_say:
+            swept.left += 1
+            return
+        await self.finish.alone(session.id, NOBODY)
+        swept.finished += 1
 
     async def _handle(self, upload_id: str, swept: Swept) -> None:
         found = await self.means.together(partial(self._look, upload_id))

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -113,6 +113,10 @@ class Uploads:
     blocks: Blocks = field(default_factory=lambda: Blocks(BLOCK_SIZE, BLOCKS))
 
     def __post_init__(self) -> None:
+        has_a_say = self.assembler is not None or (
+            self.hooks is not None and self.hooks.wants_finishing
+        )
+        self.limits = replace(self.limits, assembles=has_a_say)
         self.means = means = Means(
             self.catalog,
             self.store,
@@ -131,7 +135,7 @@ class Uploads:
         assembling = Assembling(means, screening, self.assembler)
         self.finish_now = Finish(means, screening, assembling)
         self.chores = Chores(means, self.finish_now)
-        self.is_finishing_inline = self.leaves is Leaves.NOTHING or not assembling.is_needed
+        self.is_finishing_inline = self.leaves is Leaves.NOTHING or not has_a_say
         finish: Finishing = self.finish_now
         if not self.is_finishing_inline:
             finish = Later(self.chores.leave)
@@ -385,7 +389,7 @@ class Uploads:
 
     def _is_for_now(self, session: UploadSession) -> bool:
         """Whether somebody who only looks may finish it: what has failed has its own time."""
-        is_at_rest = session.retry_at is not None and session.retry_at > self.clock()
+        is_at_rest = session.attempts > 0 and (session.retry_at or 0.0) > self.clock()
         return self.is_finishing_inline and not is_at_rest
 
     async def _seen_through(self, session: UploadSession, origin: Origin) -> UploadSession:

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
-from tusjumbo.application import Admission
+from tusjumbo.application import Admission, Identity
 from tusjumbo.errors import Forbidden
 from tusjumbo.flask.bridge import Exchange
 from tusjumbo.flask.extension import get_jumbo
@@ -28,8 +28,8 @@ from tusjumbo.web.cors import Cors
 from tusjumbo.web.jumbo import JumboExchange
 from tusjumbo.web.links import Links, elsewhere
 
-Authorize = Callable[[Admission], bool]
-"""Whether this may be done. Called within the request, in its own thread."""
+Authorize = Callable[[Admission], bool | str | Identity]
+"""Whether this may be done, or who asks. Called within the request, in its own thread."""
 
 
 def create_blueprint(
@@ -38,9 +38,10 @@ def create_blueprint(
     """Everything of the Jumbo API, to be registered in an application that `init_jumbo` has seen.
 
     `authorize` is asked on every request but OPTIONS and the client's, before anything is read or
-    stored: what is wanted is `admission.action`, the upload `admission.upload_id`. Anything but a
-    true answer refuses it (403); to refuse it otherwise, raise `Unauthorized`, `Forbidden` or one
-    of Werkzeug's exceptions (`abort(401)`).
+    stored: what is wanted is `admission.action`, the upload `admission.upload_id`. A text is the
+    name of who asks, whose uploads are nobody else's then. Anything but a true answer refuses it
+    (403); to refuse it otherwise, raise `Unauthorized`, `Forbidden` or one of Werkzeug's exceptions
+    (`abort(401)`).
     """
     blueprint = Blueprint("jumbo", __name__, url_prefix=url_prefix)
 
@@ -77,15 +78,18 @@ class _Asking:
         self._exchange = exchange
         self._authorize = authorize
 
-    async def admit(self, admission: Admission) -> None:
+    async def admit(self, admission: Admission) -> Identity | None:
         errand = self._exchange.ask(partial(self._authorize, admission))
         try:
-            is_allowed = await errand.result()
+            said = await errand.result()
         except HTTPException as error:
             self._exchange.failure = error
             raise Forbidden from error
-        if not is_allowed:
+        if not said:
             raise Forbidden
+        if isinstance(said, str):
+            return Identity(said)
+        return said if isinstance(said, Identity) else None
 
 
 _apis: WeakKeyDictionary[Jumbo, JumboExchange] = WeakKeyDictionary()

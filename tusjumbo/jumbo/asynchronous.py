@@ -39,6 +39,7 @@ from tusjumbo.sessions.commands import (
 from tusjumbo.sessions.outcomes import Created, Inspected, Outcome, Stored, Verified
 from tusjumbo.sessions.session import Phase, UploadSession
 from tusjumbo.settings import UploadSettings, upload_settings
+from tusjumbo.wiring import AssemblerLike, HookLike
 
 _log = logging.getLogger("jumbo")
 
@@ -59,13 +60,16 @@ class AsyncJumbo:
         *,
         settings: UploadSettings | None = None,
         observers: Iterable[Observer] = (),
+        hooks: Iterable[HookLike] = (),
+        assemble: Iterable[AssemblerLike] = (),
         clock: Clock = time.time,
         **options: Any,
     ) -> None:
         """Uploads in the directory `upload_path` (default: `./data`); sizes in bytes, or as "5GiB".
 
         `options` are any other fields of `UploadSettings`, as `expire_after="3d"`; or give
-        `settings` instead of all of these. `observers` are told what happened.
+        `settings` instead of all of these. `observers` are told what happened; `hooks` are asked
+        and told, and `assemble` is what is done with a file that has arrived: see `TusJumbo`.
 
         :raises ConfigurationError: (a ValueError) an option that does not exist, or cannot work
         """
@@ -76,7 +80,9 @@ class AsyncJumbo:
         if settings is None or max_file_size != MAX_FILE_SIZE:
             options["max_size"] = max_file_size
         self.settings = upload_settings(settings, options)
-        self.house: House = compose(self.settings, observers=observers, clock=clock)
+        self.house: House = compose(
+            self.settings, observers=observers, hooks=hooks, assemble=assemble, clock=clock
+        )
         self._root = self.settings.upload_dir.absolute()
         self._clock = clock
 
@@ -245,9 +251,8 @@ class AsyncJumbo:
 
     async def follow(self) -> None:
         """What a call leaves to be done: joins that it made possible, and a little sweeping."""
-        concatenation = self.house.uploads.concatenation
-        if concatenation.has_work:
-            await concatenation.go_on()
+        if self.house.has_work:
+            await self.house.follow()
         await self.house.sweep.in_passing(self.settings.sweep_every)
 
 

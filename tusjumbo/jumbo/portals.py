@@ -25,8 +25,11 @@ T = TypeVar("T")
 
 
 class Portal:
-    def __init__(self, closing: Callable[[], Awaitable[None]]) -> None:
-        """`closing` is awaited in the loop before that ends."""
+    def __init__(
+        self, living: Callable[[], Awaitable[None]], closing: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`living` goes on in the loop as long as that does; then `closing` is awaited there."""
+        self._living = living
         self._closing = closing
         self._mutex = threading.Lock()
         self._portal: BlockingPortal | None = None
@@ -67,8 +70,9 @@ class Portal:
         with self._mutex:
             if self._portal is None:
                 portal, thread = _begun()
+                life = portal.start_task_soon(self._living)
                 here = os.getpid()
-                self._end = weakref.finalize(self, _end, here, portal, thread, self._closing)
+                self._end = weakref.finalize(self, _end, here, portal, thread, life, self._closing)
                 self._portal = portal
             return self._portal
 
@@ -99,18 +103,23 @@ def _end(
     process: int,
     portal: BlockingPortal,
     thread: threading.Thread,
+    life: Future[None],
     closing: Callable[[], Awaitable[None]],
 ) -> None:
     if process != os.getpid():
         return
     # The garbage collector may come by in the very thread that is to end.
-    aside(partial(_wait_for_the_end, portal, thread, closing), "tusjumbo end")
+    aside(partial(_wait_for_the_end, portal, thread, life, closing), "tusjumbo end")
 
 
 def _wait_for_the_end(
-    portal: BlockingPortal, thread: threading.Thread, closing: Callable[[], Awaitable[None]]
+    portal: BlockingPortal,
+    thread: threading.Thread,
+    life: Future[None],
+    closing: Callable[[], Awaitable[None]],
 ) -> None:
     try:
+        life.cancel()
         portal.call(closing)
     finally:
         portal.call(portal.stop)

@@ -60,7 +60,7 @@ class Jumbo:
     @_as_twin(AsyncJumbo)
     def __init__(self, twin: AsyncJumbo) -> None:
         self.twin = twin
-        self._portal = Portal(twin.aclose)
+        self._portal = Portal(twin.house.live, twin.aclose)
 
     start_upload = _blocking(AsyncJumbo.start_upload)
     upload_chunk = _blocking(AsyncJumbo.upload_chunk)

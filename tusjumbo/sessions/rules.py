@@ -56,6 +56,8 @@ class Limits:
     """How long the bytes of an expired upload are kept aside."""
     chunk_size: int = CHUNK_SIZE
     """Of new uploads, whoever sends them: any of them may be continued in chunks."""
+    assembles: bool = False
+    """Whether somebody has a say in what becomes of a file that is all in."""
 
     @property
     def ceiling(self) -> int:
@@ -63,6 +65,17 @@ class Limits:
 
     def expiry(self, now: float) -> float | None:
         return None if self.expire_after is None else now + self.expire_after
+
+    def finishing(self, now: float) -> float | None:
+        """When a session that is sealed now is finished by others than those who do it at once.
+
+        It also says that somebody has a say, to those who know of nobody.
+        """
+        return now + HEAD_START if self.assembles else None
+
+
+HEAD_START = 5.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ def opened(command: Create, upload_id: str, now: float, limits: Limits) -> Uploa
         owner=command.owner,
     )
     if session.is_full and seals(session, Finish.WHEN_FULL):
-        session = replace(session, phase=Phase.SEALED)
+        session = replace(session, phase=Phase.SEALED, retry_at=limits.finishing(now))
     if command.length is not None and command.length > limits.ceiling:
         raise UploadTooLarge(limits.ceiling)
     if command.content is not None:
@@ -247,6 +260,7 @@ def committed(session: UploadSession, part: Part, now: float, limits: Limits) ->
         ranges=ranges,
         updated_at=now,
         expires_at=limits.expiry(now),
+        retry_at=limits.finishing(now) if is_sealed else None,
         rate=_rate(session, ranges.total - session.ranges.total, now - session.updated_at),
     )
 

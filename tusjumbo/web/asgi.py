@@ -19,8 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
-from tusjumbo import digests
-from tusjumbo.application import Gate
+from tusjumbo import digests, wiring
 from tusjumbo.composition import compose
 from tusjumbo.ports import Clock, Observer
 from tusjumbo.protocols import routes
@@ -34,6 +33,7 @@ from tusjumbo.web.links import Links, elsewhere
 from tusjumbo.web.logs import log_upload
 from tusjumbo.web.mounting import ASGIApp, Endpoint, together
 from tusjumbo.web.tus import TusExchange
+from tusjumbo.wiring import AssemblerLike, GateLike, HookLike
 
 __all__ = ["ASGIApp", "TusJumbo"]
 
@@ -48,20 +48,32 @@ class TusJumbo(Endpoint):
         self,
         *,
         settings: UploadSettings | None = None,
-        gate: Gate | None = None,
+        gate: GateLike | None = None,
+        hooks: Iterable[HookLike] = (),
+        assemble: Iterable[AssemblerLike] = (),
         observers: Iterable[Observer] = (),
         clock: Clock = time.time,
         **options: Any,
     ) -> None:
         """Give `settings`, or any of their fields as arguments: `upload_dir="./data"`.
 
-        `gate` decides who may do what, `observers` are told what happened.
+        `gate` decides who may do what: a `Gate`, or a function of an `Admission`. `hooks` are asked
+        and told: functions of a `HookCall`, or `Receiver`s. `assemble` is what is done with a file
+        that has arrived: functions of an `Arrival`, `Assembler`s, or words as in the settings.
+        `observers` are told what happened in this process.
 
         :raises ConfigurationError: an option that does not exist, or cannot work
         """
         heap.keep_what_is_freed()
         self.settings = upload_settings(settings, options)
-        self.house = compose(self.settings, observers=(log_upload, *observers), clock=clock)
+        self.house = compose(
+            self.settings,
+            observers=(log_upload, *observers),
+            hooks=hooks,
+            assemble=assemble,
+            clock=clock,
+        )
+        asked = wiring.gate(self.settings, gate, clock)
         tus = TusExchange(
             uploads=self.house.uploads,
             offer=Offer(
@@ -74,14 +86,14 @@ class TusJumbo(Endpoint):
             ),
             links=Links(self.settings),
             cors=Cors(self.settings),
-            gate=gate,
+            gate=asked,
         )
         jumbo = JumboExchange(
             uploads=self.house.uploads,
             settings=self.settings,
             links=Links(elsewhere(self.settings)),
             cors=Cors(self.settings, routes.METHODS),
-            gate=gate,
+            gate=asked,
             clock=clock,
         )
         housekeeping = Housekeeping(self.house)

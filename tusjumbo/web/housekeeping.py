@@ -31,6 +31,7 @@ class Housekeeping:
         """Sweep at the start and every `sweep_every`; give everything back at the end."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_sweeping)
+            tasks.start_soon(self._house.live)
             self._lifespans += 1
             try:
                 yield
@@ -42,10 +43,9 @@ class Housekeeping:
 
     async def follow(self, scope: Scope) -> None:
         """What a request leaves to be done after its answer."""
-        concatenation = self._house.uploads.concatenation
-        if concatenation.has_work:
+        if self._house.has_work:
             closing = closing_of(scope)
-            await _quietly(lambda: concatenation.go_on(closing))
+            await _quietly(lambda: self._house.follow(closing))
         if not self._lifespans:
             self._warn()
             await self._house.sweep.in_passing(self._every)
