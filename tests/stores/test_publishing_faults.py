@@ -24,6 +24,9 @@ from tusjumbo.testing.stores import DATA, done, opened, put, read, sealed
 
 __all__ = ["system"]
 
+# Every call is in a thread, which knows no event loops.
+pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+
 PLACE = "alice/2026/x.csv"
 SESSION = replace(sealed(DATA, "0123456789", "film.mp4"), destination=PLACE)
 
