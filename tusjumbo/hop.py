@@ -21,11 +21,12 @@ import asyncio
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
+from anyio import from_thread
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
@@ -115,6 +116,16 @@ class Stay:
         if failures:
             raise failures.pop()
         return results.pop()
+
+
+def ask(work: Callable[[], Awaitable[T]], /) -> T:
+    """Have the loop of this thread, which is one of `Stay`'s, await something, and wait for it."""
+
+    async def run() -> T:
+        return await work()
+
+    from_thread.check_cancelled()
+    return from_thread.run(run)
 
 
 class _Here(threading.local):

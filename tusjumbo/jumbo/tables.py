@@ -11,13 +11,11 @@ the same in which process they arrive.
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+from typing import ParamSpec, TypeVar, Unpack
 
 import anyio
 from anyio import from_thread
@@ -35,9 +33,11 @@ from tusjumbo.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from tusjumbo.hop import Stay
-from tusjumbo.processing import dialects, pieces, tables
-from tusjumbo.processing.tables import BadRow, Layout, Row
+from tusjumbo.hop import Stay, ask
+from tusjumbo.processing import pieces, tables
+from tusjumbo.processing.layouts import LayoutOptions, layout
+from tusjumbo.processing.listeners import Call, told
+from tusjumbo.processing.tables import BadRow, Row
 from tusjumbo.sessions import ids
 from tusjumbo.sessions.commands import Fetch
 from tusjumbo.sessions.outcomes import Fetched
@@ -81,12 +81,6 @@ class UploadEnded(TusJumboError, RuntimeError):
         )
 
 
-class Call(Protocol):
-    """What runs something in the event loop, for a thread that waits for it."""
-
-    def __call__(self, work: Callable[[], Awaitable[T]], /) -> T: ...
-
-
 async def stream_csv(
     house: House,
     source: TableSource,
@@ -100,7 +94,7 @@ async def stream_csv(
     check = from_thread.check_cancelled
 
     def work() -> int:
-        return stream(house, _call, source, callback, chunk_size, options, check)
+        return stream(house, ask, source, callback, chunk_size, options, check)
 
     return await _threads.alert(work)
 
@@ -129,26 +123,11 @@ def stream(
     on_error = options.get("on_error")
     return tables.stream(
         _checked(_pieces(house, call, source, options.get("follow", False)), check),
-        _told(call, callback),
+        told(call, callback),
         chunk_size,
-        layout=_layout(options),
-        on_error=None if on_error is None else _told(call, on_error),
+        layout=layout(options),
+        on_error=None if on_error is None else told(call, on_error),
     )
-
-
-def _told(call: Call, listener: Callable[P, object]) -> Callable[P, None]:
-    """The listener, whatever kind of function it is."""
-
-    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
-        answer = listener(*args, **kwargs)
-        if inspect.isawaitable(answer):
-            call(partial(_awaited, answer))
-
-    return tell
-
-
-async def _awaited(answer: Awaitable[object]) -> None:
-    await answer
 
 
 # --- where the bytes come from -------------------------------------------------------------------
@@ -274,16 +253,3 @@ class _Gathered:
 
     def digest(self) -> bytes:
         return b"".join(self._parts)
-
-
-# --- a thread that asks its loop -----------------------------------------------------------------
-
-
-def _call(work: Callable[[], Awaitable[T]], /) -> T:
-    """`Call` for a thread of the loop's."""
-
-    async def run() -> T:
-        return await work()
-
-    from_thread.check_cancelled()
-    return from_thread.run(run)
