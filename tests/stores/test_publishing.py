@@ -258,6 +258,20 @@ async def test_kept_content_that_somebody_took(store: LocalStore, root: Path) ->
     assert not list((root / "completed").glob("*"))
 
 
+async def test_an_id_that_another_upload_had(store: LocalStore, root: Path) -> None:
+    """Whoever lost the catalog with it: what is known of that one is not true of this one."""
+    session = await made(store, "x")
+    await store.settle(done(session, await store.publish(session)))
+    await put(store, opened(SESSION.id), {0: DATA})
+    await store.arrival(SESSION, NOBODY)
+    finished = done(SESSION, await store.publish(assembling(SESSION, Assembled("y"))))
+    for end in SUMS:
+        (root / "completed" / f"y{end}").write_bytes(OTHERS)
+    assert await read(await store.locate(finished)) == DATA
+    await store.remove(finished)
+    assert {name for name in tree(root) if "/y" in name} == {f"completed/y{end}" for end in SUMS}
+
+
 async def test_names_leave_room_for_what_is_beside(store: LocalStore, root: Path) -> None:
     session = replace(SESSION, id="i" * 128)
     ends = {"." + "y" * 63: b"long", ".s": b"short"}
