@@ -74,9 +74,7 @@ class Function:
         """:raises UploadRejected: :raises TerminationRejected: if it does; :raises HookFailed:"""
         hook = call.hook.value
         try:
-            said: Any = self._work(call) if self._is_async else await self._hop(self._work, call)
-            if inspect.isawaitable(said):
-                said = await said
+            said = await self._said(call)
         except (UploadRejected, TerminationRejected) as rejection:
             rejection.headers = documents.checked_headers(rejection.headers, hook, self._name)
             documents.checked_status(rejection.status, hook, self._name)
@@ -90,6 +88,13 @@ class Function:
             problem = f"{self._name} returned {type(said).__name__}, not HookAnswer or None"
             raise HookFailed(hook, problem)
         return documents.checked(said, hook, self._name)
+
+    async def _said(self, call: HookCall) -> object:
+        if self._is_async:
+            said: Any = self._work(call)
+        else:  # in a list, because trio takes no coroutine from a thread
+            [said] = await self._hop(lambda: [self._work(call)])
+        return await said if inspect.isawaitable(said) else said
 
 
 def _place(work: Work) -> str:

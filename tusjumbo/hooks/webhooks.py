@@ -205,7 +205,7 @@ class Webhook:
 
     def _understood(self, call: HookCall, response: httpx2.Response, said: bytes) -> HookAnswer:
         hook = call.hook.value
-        if not said.strip():
+        if len(said) <= documents.LIMIT and not said.strip():
             return HookAnswer()
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise HookFailed(hook, f"{self._name} answered compressed, which it was not asked to")
@@ -233,10 +233,11 @@ class _Kept:
 async def _read(response: httpx2.Response) -> bytes:
     """What it says as it comes, not unpacked; a little more than may be said, if it says more."""
     said = b""
-    async for piece in response.aiter_raw():
-        said += piece
-        if len(said) > documents.LIMIT:
-            break
+    with anyio.CancelScope() as enough:  # leaving the loop would leave its generators behind
+        async for piece in response.aiter_raw():
+            said += piece
+            if len(said) > documents.LIMIT:
+                enough.cancel()
     return said
 
 
