@@ -19,6 +19,7 @@ from tusjumbo.assemblers.chain import Chain, of_function
 from tusjumbo.assemblers.compressing import Compress
 from tusjumbo.assemblers.manifest import Manifest
 from tusjumbo.assemblers.moving import MoveTo
+from tusjumbo.assemblers.pushing import Push
 from tusjumbo.errors import ConfigurationError, UploadRejected
 from tusjumbo.sessions.session import Answer
 
@@ -113,6 +114,14 @@ def test_a_manifest_has_to_be_true(order: tuple[Assembler, ...]) -> None:
         Chain(*order)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_manifest_has_to_be_kept(is_first: bool) -> None:
+    push = Push("file:///srv/{id}")
+    with pytest.raises(ConfigurationError, match="use copy"):
+        Chain(*((Manifest(), push) if is_first else (push, Manifest())))
+    Chain(Manifest(), Push("file:///srv/{id}", keep=True))
+
+
 # --- functions -----------------------------------------------------------------------------------
 
 
@@ -164,7 +173,7 @@ async def test_what_functions_say(tmp_path: Path, said: Any, made: Assembled | N
 
 async def test_what_functions_may_not_say(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"returned \{\}"):
-        await of_function(lambda _: {})(arrived(tmp_path))  # type: ignore[arg-type,return-value]
+        await of_function(lambda _: {})(arrived(tmp_path))  # type: ignore[arg-type]
 
 
 def test_no_function() -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from itertools import combinations
 from typing import TypeAlias
 
 from tusjumbo.application import Arrival, Assembled, Assembler
 from tusjumbo.assemblers.compressing import Compress
 from tusjumbo.assemblers.manifest import Manifest
 from tusjumbo.assemblers.moving import MoveTo
+from tusjumbo.assemblers.pushing import Push
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.hop import Stay
 from tusjumbo.sessions.session import Answer
@@ -29,12 +29,16 @@ _threads = Stay(40)
 
 class Chain:
     def __init__(self, *assemblers: Assembler) -> None:
-        """:raises ConfigurationError: a manifest before what makes another file or name of it"""
-        if any(
-            isinstance(before, Manifest) and isinstance(after, Compress | MoveTo)
-            for before, after in combinations(assemblers, 2)
-        ):
-            raise ConfigurationError("sha256 has to come after zstd and move, or it would be wrong")
+        """:raises ConfigurationError: a manifest that would be wrong, or kept nowhere"""
+        for n, manifest in enumerate(assemblers):
+            if not isinstance(manifest, Manifest):
+                continue
+            if any(isinstance(after, Compress | MoveTo) for after in assemblers[n:]):
+                raise ConfigurationError("sha256 has to come after zstd and move, or it is wrong")
+            if any(isinstance(one, Push) and not one.keeps for one in assemblers):
+                raise ConfigurationError(
+                    "sha256: nothing is kept beside a file that goes elsewhere (push); use copy"
+                )
         self._assemblers = assemblers
 
     async def __call__(self, arrival: Arrival) -> Assembled:

@@ -55,17 +55,19 @@ class Push:
         :raises ConfigurationError: an address that cannot work, or needs something to be installed
         """
         scheme, separator, place = url.partition("://")
-        fixed = place.partition("{")[0].rpartition("/")[0]
-        host = fixed.partition("/")[0]
+        fixed, slash, _ = place.partition("{")[0].rpartition("/")
         is_local = scheme == "file"
-        is_fixed = bool(host) != is_local and "::" not in url
-        if not separator or not _SCHEME.fullmatch(scheme) or not is_fixed:
+        above = fixed.removeprefix("/").split("/") if fixed else []
+        is_fixed = slash and place.startswith("/") is is_local and "::" not in url
+        is_plain = not any(part in ("", ".", "..") for part in above)
+        if not (separator and _SCHEME.fullmatch(scheme) and is_fixed and is_plain):
             raise ConfigurationError(
                 f"push: {url!r} has to be like s3://bucket/{{owner}}/{{filename}}"
                 " or file:///directory/{owner}/{filename}"
             )
         self._template = Template(place[len(fixed) + 1 :])
-        self._keep = keep
+        self.keeps = keep
+        """Whether the file stays here as well."""
         self._root = f"{scheme}://{fixed}"
         # Where it is goes into receipts and logs, and passwords do not.
         self._public_root = re.sub(r"//[^/]*@", "//", self._root)
@@ -78,7 +80,7 @@ class Push:
         key = self._key(arrival)
         upload_id = arrival.session.id
         await _threads.alert(lambda: self._target.put(arrival.path, key, upload_id))
-        return Assembled() if self._keep else Assembled(elsewhere=f"{self._public_root}/{key}")
+        return Assembled() if self.keeps else Assembled(elsewhere=f"{self._public_root}/{key}")
 
     def _key(self, arrival: Arrival) -> str:
         filled = self._template.fill(arrival)
