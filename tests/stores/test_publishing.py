@@ -369,3 +369,37 @@ async def test_without_hard_links_nothing_is_replaced_either(
     finished = done(session, await store.publish(session))
     assert finished.receipt == Receipt(f"completed/alice/{name}")
     assert await read(await store.locate(finished)) == MADE
+
+
+async def test_content_that_has_left_for_its_place_is_not_removed(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it has its only name, and what is to be beside it may still find its own taken."""
+    link, codes = os.link, [errno.EIO]
+
+    def refuse(source: str, target: str) -> None:
+        if source.endswith("/content"):
+            raise PermissionError(errno.EPERM, "no links here")
+        if codes:
+            raise OSError(codes.pop(), "injected")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    session = await made(store, "x.csv")
+    with pytest.raises(StorageFailed):
+        await store.publish(session)
+    place = root / "completed" / "x-0123456789.csv"
+    taken = place.with_name(f"{place.name}.tar.gz.asc")
+    taken.write_bytes(OTHERS)
+    for _ in range(2):
+        with pytest.raises(StorageFailed):
+            await store.publish(session)
+        assert place.read_bytes() == MADE
+        assert taken.read_bytes() == OTHERS
+    taken.unlink()
+    finished = done(session, await store.publish(session))
+    await store.settle(finished)
+    assert await store.locate(finished) == place
+    assert tree(root).keys() - {f"assembled/{SESSION.id}"} == {
+        f"completed/{place.name}{end}" for end in ("", *SUMS)
+    }
