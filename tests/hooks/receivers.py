@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,7 +82,9 @@ class Receiver:
 
 
 @contextmanager
-def receiver(*said: Said | Callable[[Asked], Said]) -> Iterator[Receiver]:
+def receiver(
+    *said: Said | Callable[[Asked], Said], tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
     """Answers one after the other; the last one for ever."""
 
     def answer(asked: Asked) -> Said:
@@ -124,9 +127,11 @@ def receiver(*said: Said | Callable[[Asked], Said]) -> Iterator[Receiver]:
             """A client that resets is none of the tests' business."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    place.url = f"http://127.0.0.1:{server.server_port}/hook"
+    place.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/hook"
     try:
         yield place
     finally:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -259,7 +260,36 @@ async def test_who_asks_is_cancelled(tmp_path: Path) -> None:
     await until(lambda: not _is_alive(tmp_path / "parent") and not _is_alive(tmp_path / "child"))
 
 
-@pytest.mark.parametrize("kept", ["> /dev/null 2>&1", "> /dev/null"])
+def test_the_task_of_who_asks_is_cancelled(tmp_path: Path) -> None:
+    """asyncio's own cancellation goes through every shield."""
+    script = Script(program(tmp_path / "any", FAMILY), LONG)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(script(call()))
+        await until(lambda: _has_started(tmp_path))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: not _is_alive(tmp_path / "parent"))
+        await until(lambda: not _is_alive(tmp_path / "child"))
+
+    anyio.run(cancel)
+
+
+async def test_one_that_waits_for_its_turn_is_not_started(tmp_path: Path) -> None:
+    text = "echo x >> runs; while [ ! -e go ]; do sleep 0.01; done"
+    script = await made(Script, program(tmp_path / "any", text), LONG, at_once=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(script, call())
+        await until(lambda: (tmp_path / "runs").exists())
+        with anyio.move_on_after(0.05) as scope:
+            await script(call())
+        assert scope.cancelled_caught
+        (tmp_path / "go").touch()
+    assert (tmp_path / "runs").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("kept", ["> /dev/null 2>&1", "> /dev/null", "> /dev/null <&0"])
 async def test_what_it_has_started_stays_when_it_has_answered(tmp_path: Path, kept: str) -> None:
     text = f"sleep 600 {kept} & echo $! > child; echo '{{\"RejectUpload\": true}}'"
     script = await made(Script, program(tmp_path / "any", text), LONG)
@@ -292,6 +322,18 @@ async def test_the_loop_goes_on_meanwhile(tmp_path: Path) -> None:
         group.start_soon(await made(Scripts, tmp_path, LONG), call())
         await anyio.sleep(0)
         (tmp_path / "go").touch()
+
+
+def test_uvloop_gives_programs_nothing_of_ours_either(tmp_path: Path) -> None:
+    """Its own subprocesses have what is inheritable, and hold each other's pipes."""
+    text = "sleep 600 > /dev/null & echo $! > child; ls /dev/fd > seen; echo '{}'"
+    script = Script(program(tmp_path / "any", text), LONG)
+    with (tmp_path / "open").open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)
+        said = anyio.run(script, call(), backend_options={"use_uvloop": True})
+    assert said == HookAnswer()
+    assert (tmp_path / "seen").read_text().split() == ["0", "1", "2", "3"]
+    psutil.Process(int((tmp_path / "child").read_text())).kill()
 
 
 def test_one_object_is_used_by_many_loops(tmp_path: Path) -> None:

@@ -13,17 +13,19 @@ passed over, as tusd does with one that is not there.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import selectors
 import signal
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import PIPE, Popen
+from typing import IO
 
 import anyio
-from anyio.abc import Process
-from anyio.lowlevel import RunVar
 
 from tusjumbo.application import Hook, HookAnswer, HookCall
 from tusjumbo.errors import ConfigurationError, HookFailed
@@ -36,12 +38,13 @@ AT_ONCE = 8
 _TAIL = 4096
 """Bytes of standard error that are kept."""
 
-_GRACE = 0.5
-"""Seconds in which the end of standard error follows that of the program. It does at once, unless
-somebody whom the program has started holds it open."""
+_PIECE = 65536
+"""Bytes that are read at once: as many as a pipe holds."""
+
+_PATIENCE = 0.2
+"""Seconds after which it is looked whether a program has ended whose pipes others hold open."""
 
 _log = logging.getLogger("tusjumbo")
-_hop = Hop(2)
 
 
 class Script:
@@ -148,16 +151,7 @@ class _Running:
 
     def __init__(self, timeout: float, at_once: int) -> None:
         self._timeout = timeout
-        self._at_once = at_once
-        self._limiter: RunVar[anyio.CapacityLimiter] = RunVar(f"tusjumbo scripts {id(self):x}")
-
-    def _slots(self) -> anyio.CapacityLimiter:
-        try:
-            return self._limiter.get()
-        except LookupError:
-            limiter = anyio.CapacityLimiter(self._at_once)
-            self._limiter.set(limiter)
-            return limiter
+        self._hop = Hop(at_once)
 
     async def run(self, path: Path, call: HookCall, type_: str | None, name: str) -> HookAnswer:
         """Run `path`, and read its answer.
@@ -166,116 +160,168 @@ class _Running:
         :raises HookFailed:
         """
         hook = call.hook.value
+        run = _Run(path, call, documents.written(call, type_))
         try:
             with anyio.fail_after(self._timeout):
-                async with self._slots():
-                    output = await _output(path, call, type_, name)
+                await self._carry_out(run)
         except TimeoutError:
             raise HookFailed(hook, f"{name} took longer than {self._timeout:g} s") from None
-        except FileNotFoundError:
-            if await _hop(path.exists):
-                raise HookFailed(hook, f"{name} needs an interpreter that is not there") from None
-            raise
-        except OSError as error:
-            raise HookFailed(hook, f"{name} cannot be run: {error.strerror}") from error
-        return documents.read(output, call.hook, name)
+        if isinstance(run.error, FileNotFoundError):
+            if await self._hop(path.exists):
+                raise HookFailed(hook, f"{name} needs an interpreter that is not there")
+            raise run.error
+        if run.error is not None:
+            problem = f"{name} cannot be run: {run.error.strerror}"
+            raise HookFailed(hook, problem) from run.error
+        return _understood(run, call.hook, name)
 
+    async def _carry_out(self, run: _Run) -> None:
+        """In a thread, and not only because a fork takes its time: with uvloop, programs would
+        have descriptors of ours.
+        """
+        over = anyio.Event()
 
-async def _output(path: Path, call: HookCall, type_: str | None, name: str) -> bytes:
-    with anyio.CancelScope(shield=True):  # else it may be started, and nobody knows it
-        process = await anyio.open_process(
-            [str(path)],
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=path.parent,
-            env=os.environ | _environment(call),
-            start_new_session=True,
-        )
-    has_ended = False
-    errors = _Errors()
-    try:
+        async def there() -> None:
+            try:
+                await self._hop(run.carry_out)
+            except RuntimeError as error:  # no thread
+                run.error = OSError(errno.EAGAIN, str(error))
+            over.set()
+
         async with anyio.create_task_group() as group:
-            group.start_soon(_write, process, documents.written(call, type_))
-            group.start_soon(errors.listen, process)
-            output = await _read(process)
-            if len(output) <= documents.LIMIT:
-                await process.wait()
-                has_ended = True
-                with anyio.move_on_after(_GRACE):
-                    await errors.is_over.wait()
-            group.cancel_scope.cancel()
-    finally:
-        if not has_ended:
-            _kill(process)
-        with anyio.CancelScope(shield=True):
-            await process.aclose()
-    lines = errors.lines()
-    failed = bool(has_ended and process.returncode)
+            group.start_soon(there)
+            try:
+                await over.wait()
+            finally:  # whoever is cancelled waits for the thread, so that has to know
+                run.stop()
+
+
+def _understood(run: _Run, hook: Hook, name: str) -> HookAnswer:
+    lines = run.errors()
+    level = logging.WARNING if run.status else logging.INFO
     for line in lines:
-        _log.log(logging.WARNING if failed else logging.INFO, "%s: %s", name, line)
-    if failed:
-        problem = ": ".join([f"{name} {_ending(process)}", *lines[-1:]])
-        raise HookFailed(call.hook.value, problem)
-    return output
+        _log.log(level, "%s: %s", name, line)
+    if run.status and len(run.output) <= documents.LIMIT:
+        raise HookFailed(hook.value, ": ".join([f"{name} {_ending(run.status)}", *lines[-1:]]))
+    return documents.read(run.output, hook, name)
 
 
-def _environment(call: HookCall) -> Mapping[str, str]:
-    variables = {
-        "TUS_ID": documents.upload_id(call),
-        "TUS_SIZE": str(call.session.length or 0),
-        "TUS_OFFSET": str(call.session.offset),
-    }
-    return variables | ({"TUSJUMBO_KEY": call.key} if call.key else {})
-
-
-async def _write(process: Process, document: bytes) -> None:
-    """It need not read it all, or anything."""
-    if process.stdin is not None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-            await process.stdin.send(document)
-        await process.stdin.aclose()
-
-
-async def _read(process: Process) -> bytes:
-    """What it says; a little more than may be said, if it says more."""
-    output = b""
-    if process.stdout is not None:
-        async for piece in process.stdout:
-            output += piece
-            if len(output) > documents.LIMIT:
-                break
-    return output
-
-
-class _Errors:
-    """The end of what a program says on its standard error."""
-
-    def __init__(self) -> None:
-        self._tail = b""
-        self.is_over = anyio.Event()
-
-    async def listen(self, process: Process) -> None:
-        if process.stderr is not None:
-            async for piece in process.stderr:
-                self._tail = (self._tail + piece)[-_TAIL:]
-        self.is_over.set()
-
-    def lines(self) -> list[str]:
-        """Without what could pass for other lines of a log."""
-        lines = self._tail.decode("utf-8", "replace").split("\n")
-        shown = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
-        return [line for line in shown if line]
-
-
-def _ending(process: Process) -> str:
-    status = process.returncode or 0
+def _ending(status: int) -> str:
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
     return f"ended with status {status}"
 
 
-def _kill(process: Process) -> None:
-    """And all that it has started. While one of them lives, its number is nobody else's."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+class _Run:
+    """One program, from its start to its end."""
+
+    def __init__(self, path: Path, call: HookCall, document: bytes) -> None:
+        self._path = path
+        self._environment = {
+            "TUS_ID": documents.upload_id(call),
+            "TUS_SIZE": str(call.session.length or 0),
+            "TUS_OFFSET": str(call.session.offset),
+        } | ({"TUSJUMBO_KEY": call.key} if call.key else {})
+        self._rest = memoryview(document)
+        self._tail = b""
+        self._turn = threading.Lock()
+        self._process: Popen[bytes] | None = None
+        self._is_over = self._is_stopped = False
+        self.output = b""
+        """What it says; a little more than may be said, if it says more."""
+        self.status = 0
+        self.error: OSError | None = None
+        """Why it could not be started."""
+
+    def stop(self) -> None:
+        """Kill it and all that it has started, unless it is over."""
+        with self._turn:
+            self._is_stopped = True
+            if self._process is not None and not self._is_over:
+                # While one of them lives, their number is nobody else's.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def carry_out(self) -> None:
+        """In a thread, until it has ended or is stopped."""
+        try:
+            process = Popen(  # noqa: S603 - it is the operator's
+                [str(self._path)],
+                bufsize=0,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=self._path.parent,
+                env=os.environ | self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.error = error
+            return
+        with process:
+            with self._turn:
+                self._process = process
+            if self._is_stopped:
+                self.stop()
+            self._talk(process)
+            if len(self.output) > documents.LIMIT:
+                self.stop()
+            self.status = process.wait()
+            with self._turn:
+                self._is_over = True
+            if process.stderr is not None:
+                self._hear_errors(process.stderr.fileno())
+
+    def _talk(self, process: Popen[bytes]) -> None:
+        """Until its pipes are closed. If others hold them when it has ended, its output counts."""
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+        ways: dict[IO[bytes], Callable[[int], bool]] = {
+            stdin: self._tell,
+            stdout: self._hear,
+            stderr: self._hear_errors,
+        }
+        with selectors.DefaultSelector() as selector:
+            for pipe in ways:
+                os.set_blocking(pipe.fileno(), False)
+                event = selectors.EVENT_WRITE if pipe is stdin else selectors.EVENT_READ
+                selector.register(pipe, event, ways[pipe])
+            while (there := selector.get_map()) and not self._is_stopped:
+                for key, _ in selector.select(_PATIENCE):
+                    if not key.data(key.fd):
+                        selector.unregister(key.fileobj)
+                        if key.fileobj is stdin:
+                            stdin.close()
+                if len(self.output) > documents.LIMIT:
+                    return
+                if stdout not in there and process.poll() is not None:
+                    return
+
+    def _tell(self, fd: int) -> bool:
+        """It need not read it all, or anything. False: that was it."""
+        try:
+            self._rest = self._rest[os.write(fd, self._rest) :]
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(self._rest)
+
+    def _hear(self, fd: int) -> bool:
+        piece = os.read(fd, _PIECE)
+        self.output += piece
+        return bool(piece)
+
+    def _hear_errors(self, fd: int) -> bool:
+        try:
+            piece = os.read(fd, _PIECE)
+        except BlockingIOError:
+            return True
+        self._tail = (self._tail + piece)[-_TAIL:]
+        return bool(piece)
+
+    def errors(self) -> list[str]:
+        """The last lines of its standard error, without what could pass for others in a log."""
+        lines = self._tail.decode("utf-8", "replace").split("\n")
+        shown = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
+        return [line for line in shown if line]

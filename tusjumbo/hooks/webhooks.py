@@ -176,8 +176,7 @@ class Webhook:
             async with client.stream("POST", self._url, content=body, headers=headers) as response:
                 said = await _read(response)
         except self._httpx2.HTTPError as error:
-            detail = str(error) or type(error).__name__
-            raise _Again(f"cannot be reached: {detail}") from error
+            raise _Again(f"cannot be reached: {_detail(error)}") from error
         status = response.status_code
         if status >= 500:
             raise _Again(f"answered with the status {status}{_excerpt(said)}")
@@ -238,6 +237,16 @@ async def _read(response: httpx2.Response) -> bytes:
             said += piece
             if len(said) > documents.LIMIT:
                 enough.cancel()
+    return said
+
+
+def _detail(error: BaseException) -> str:
+    """What the innermost one that says anything says: trio's have no words for TLS."""
+    said = type(error).__name__
+    cause: BaseException | None = error
+    while cause is not None:
+        said = str(cause) or said
+        cause = cause.__cause__ or cause.__context__
     return said
 
 
