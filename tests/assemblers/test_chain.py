@@ -176,6 +176,12 @@ async def test_what_functions_may_not_say(tmp_path: Path) -> None:
         await of_function(lambda _: {})(arrived(tmp_path))  # type: ignore[arg-type]
 
 
+def test_those_that_a_chain_knows() -> None:
+    """Wrapped, a manifest that is wrong would not be found out."""
+    with pytest.raises(ConfigurationError, match="after zstd and move"):
+        Chain(of_function(Manifest()), of_function(MoveTo("{filename}")))
+
+
 def test_no_function() -> None:
     with pytest.raises(ConfigurationError, match="callable"):
         of_function("move")  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from tusjumbo.hop import Stay
 from tusjumbo.sessions.session import Answer
 
 Said: TypeAlias = Assembled | str | None
-Work: TypeAlias = Callable[[Arrival], Said] | Callable[[Arrival], Awaitable[Said]]
+Work: TypeAlias = Assembler | Callable[[Arrival], Said] | Callable[[Arrival], Awaitable[Said]]
 
 _threads = Stay(40)
 
@@ -83,9 +83,12 @@ def of_function(work: Work) -> Assembler:
     """An assembler that calls a function of the application, in a thread unless it is async.
 
     It returns what it made of the upload, or where the file goes (`Assembled.path`), or nothing.
+    The assemblers that `Chain` knows come back as they are.
 
     :raises ConfigurationError: it cannot be called
     """
+    if isinstance(work, Chain | Compress | Manifest | MoveTo | Push):
+        return work
     if not callable(work):
         raise ConfigurationError(f"an assembler has to be callable, and {work!r} is not")
     call = getattr(work, "__call__", None)  # noqa: B004 - an object whose call is async
