@@ -62,11 +62,13 @@ class MemoryOutbox:
 
     async def settle(self, news: News, now: float) -> None:
         self._look("settle")
+        await anyio.lowlevel.checkpoint()
         row = self.rows[news.number]
         self.rows[news.number] = replace(row, told_at=row.told_at or now, due_at=None, problem="")
 
     async def postpone(self, news: News, due_at: float | None, problem: str) -> None:
         self._look("postpone")
+        await anyio.lowlevel.checkpoint()
         row = self.rows[news.number]
         if row.told_at is None:
             self.rows[news.number] = replace(row, due_at=due_at, problem=problem)
@@ -88,18 +90,24 @@ class MemoryOutbox:
             for number, news in self.rows.items()
             if number > after
             and upload_id in (None, news.call.session.id)
-            and not (waiting and news.told_at is not None)
+            and not (waiting and news.due_at is None)
         ][:limit]
 
     async def replay(self, numbers: Collection[int], now: float) -> int:
         found = [number for number in numbers if number in self.rows]
         for number in found:
-            self.rows[number] = replace(self.rows[number], told_at=None, due_at=now)
+            self.rows[number] = replace(
+                self.rows[number], told_at=None, due_at=now, attempts=0, created_at=now
+            )
         return len(found)
 
     async def forget_told(self, before: float) -> int:
         self._look("forget")
-        gone = [n for n, news in self.rows.items() if (news.told_at or before) < before]
+        gone = [
+            n
+            for n, news in self.rows.items()
+            if news.due_at is None and (news.told_at or news.created_at) < before
+        ]
         for number in gone:
             del self.rows[number]
         return len(gone)

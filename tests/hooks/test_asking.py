@@ -149,11 +149,13 @@ class TestEveryQuestion:
     async def test_later_words_count(
         self, ask: Callable[..., Any], hook: Hook, rejection: type[Rejected]
     ) -> None:
-        one = Answer(201, {"X-A": "1", "x-b": "1"}, b"one")
-        two = Answer(None, {"X-B": "2"}, b"two")
+        one = Answer(201, {"X-A": "1", "x-B": "1"}, b"one")
+        two = Answer(None, {"X-b": "2"}, b"two")
         three = Answer(202, {"X-C": "3"})
         said = await ask(*(saying(HookAnswer(answer)) for answer in (one, two, three)))
-        assert said.answer == Answer(202, {"X-A": "1", "X-B": "2", "X-C": "3"}, b"two")
+        assert said.answer == Answer(202, {"X-A": "1", "X-b": "2", "X-C": "3"}, b"two")
+        said = await ask(saying(HookAnswer(one)), saying(HookAnswer(two)))
+        assert said.answer == Answer(201, {"X-A": "1", "X-b": "2"}, b"two")
         assert (await ask(saying(HookAnswer(one)), Listener())).answer == one
         assert (await ask(Listener(), saying(HookAnswer(one)))).answer == one
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.hooks.fakes import Listener, MemoryOutbox, Time
 from tests.hooks.receivers import session
-from tusjumbo.application import Hook, HookAnswer, HookCall, News, Receiver
+from tusjumbo.application import Hook, HookAnswer, HookCall, News, Outbox, Receiver
 from tusjumbo.errors import HookFailed
 from tusjumbo.hooks import courier as module
 from tusjumbo.hooks.asking import Asking
@@ -61,9 +62,8 @@ class World:
             "keep": 7 * DAY,
         }
         receivers = self.receivers
-        return Courier(
-            self.outbox, receivers, self.clock, asking=self.asking, **(usual | arguments)
-        )
+        usual |= {"outbox": self.outbox, "asking": self.asking}
+        return Courier(receivers=receivers, clock=self.clock, **(usual | arguments))
 
     async def stop(self, upload_id: str) -> None:
         self.stopped.append(upload_id)
@@ -252,6 +252,19 @@ async def test_old_news_are_forgotten_now_and_then() -> None:
     assert not world.outbox.rows
 
 
+async def test_what_was_given_up_can_be_seen_for_a_day() -> None:
+    world = World([Listener(answer=down)])
+    world.courier = world.make(retry_for=10 * DAY, keep=DAY)
+    await world.outbox.post([news()])
+    world.clock.now += 10 * DAY
+    await world.courier.deliver(1)
+    assert not world.waiting()
+    assert world.outbox.rows
+    world.clock.now += DAY + 1
+    await world.courier.deliver(1)
+    assert not world.outbox.rows
+
+
 async def test_an_outbox_that_fails_loses_nothing() -> None:
     app = Listener()
     world = World([app])
@@ -307,6 +320,12 @@ async def test_a_dead_receiver_is_tried_with_one_at_a_time() -> None:
     dead.answer = lambda _: HookAnswer()
     world.clock.now += LONGEST_REST
     assert await world.courier.deliver(100) == 100
+    # What was is forgiven.
+    dead.answer = down
+    await world.outbox.post([news(f"v{i}") for i in range(DEAD_AFTER)])
+    assert await world.courier.deliver(100) == DEAD_AFTER
+    world.clock.now += 1.0
+    assert await world.courier.deliver(100) == 1
 
 
 async def test_what_is_given_up_does_not_wait_for_its_turn() -> None:
@@ -397,6 +416,42 @@ async def test_ringing_wakes_it() -> None:
             await world.outbox.post([news(f"u{number}")])
             world.asking.rang()
             await until(lambda: len(app.calls) == number + 1)  # noqa: B023
+
+
+async def test_ringing_is_heard_by_who_does_not_listen_yet() -> None:
+    app = Listener()
+    world = World([app])
+
+    class Late(MemoryOutbox):
+        async def next_due(self, receivers: Collection[str]) -> float | None:
+            due = await super().next_due(receivers)
+            if not self.rows:
+                await self.post([news()])
+                world.asking.rang()
+            return due
+
+    world.outbox = Late()
+    world.courier = world.make()
+    async with world.running():
+        await until(lambda: app.calls)
+
+
+@pytest.mark.parametrize("outcome", [lambda _: HookAnswer(), down])
+async def test_what_came_of_it_is_recorded_by_who_is_stopped(
+    outcome: Callable[[HookCall], HookAnswer],
+) -> None:
+    with anyio.CancelScope() as scope:
+
+        def answer(call: HookCall) -> HookAnswer:
+            scope.cancel()
+            return outcome(call)
+
+        world = World([Listener(answer=answer)])
+        await world.outbox.post([news()])
+        await world.courier.run()
+    row = world.row(1)
+    is_told = row.told_at is not None
+    assert (is_told, row.problem) == ((False, "it is down") if outcome is down else (True, ""))
 
 
 async def test_what_follows_needs_no_ringing() -> None:
@@ -547,15 +602,16 @@ EVENTS = st.lists(
 class Life:
     """Two couriers that die, receivers that fail, and time that goes by."""
 
-    def __init__(self, luck: Any) -> None:
+    def __init__(self, luck: Any, outbox: Outbox) -> None:
         self.luck = luck
+        self.outbox = outbox
         self.mood = 0.4
         self.taken: dict[str, list[str]] = {"one": [], "two": []}
         self.posted: list[tuple[str, str, str]] = []
         receivers = [Listener(name, answer=self.answer_of(name)) for name in self.taken]
         self.world = World(receivers, chance=luck.random())
-        make = self.world.make
-        self.couriers = [make(retry_for=1e12), make(retry_for=1e12, concurrency=1)]
+        make = partial(self.world.make, outbox=outbox, retry_for=1e9)
+        self.couriers = [make(), make(concurrency=1)]
 
     def answer_of(self, name: str) -> Callable[[HookCall], HookAnswer]:
         def answer(call: HookCall) -> HookAnswer:
@@ -570,7 +626,7 @@ class Life:
         number = len(self.posted)
         entries = [news(upload_id, receiver=r, key=f"{r}-{number}") for r in self.taken]
         self.posted += [(upload_id, each.receiver, each.call.key) for each in entries]
-        await self.world.outbox.post(entries)
+        await self.outbox.post(entries)
 
     async def wait(self, seconds: float) -> None:
         self.world.clock.now += seconds
@@ -581,29 +637,30 @@ class Life:
     async def die(self, limit: int) -> None:
         """Before it was told, or between telling and settling."""
         now, name = self.world.clock.now, self.luck.choice(["one", "two"])
-        for claimed in await self.world.outbox.claim([name], now, now + 60.0, limit):
+        for claimed in await self.outbox.claim([name], now, now + 60.0, limit):
             if self.luck.random() < 0.5:
                 self.taken[name].append(claimed.call.key)
 
     async def end(self) -> None:
         self.mood = 0.0
-        while self.world.waiting():
+        while await self.outbox.news(waiting=True, limit=1):
             self.world.clock.now += 4000.0
             await self.couriers[0].deliver(1000)
+
+    async def live(self, events: Any) -> None:
+        for what, value in events:
+            await getattr(self, what)(value)
+        await self.end()
+        for upload_id in "abc":
+            for name, keys in self.taken.items():
+                wanted = [key for u, r, key in self.posted if (u, r) == (upload_id, name)]
+                assert [key for key in dict.fromkeys(keys) if key in wanted] == wanted
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(events=EVENTS, luck=st.randoms(use_true_random=False))
 def test_everything_is_told_and_first_in_order(backend: str, events: Any, luck: Any) -> None:
-    async def live() -> Life:
-        life = Life(luck)
-        for what, value in events:
-            await getattr(life, what)(value)
-        await life.end()
-        return life
+    async def live() -> None:
+        await Life(luck, MemoryOutbox()).live(events)
 
-    life = anyio.run(live, backend=backend)
-    for upload_id in "abc":
-        for name, keys in life.taken.items():
-            wanted = [key for u, r, key in life.posted if (u, r) == (upload_id, name)]
-            assert [key for key in dict.fromkeys(keys) if key in wanted] == wanted
+    anyio.run(live, backend=backend)

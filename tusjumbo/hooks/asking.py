@@ -158,7 +158,7 @@ def _problem_of_path(path: object) -> str:
 
 
 def _problem_of_id(upload_id: object, session: UploadSession) -> str:
-    if upload_id is None or upload_id == session.id:
+    if upload_id is None:
         return ""
     shown = f"the id {ascii(upload_id)[:140]}"
     if not isinstance(upload_id, str) or not ids.is_valid(upload_id):

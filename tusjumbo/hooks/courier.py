@@ -40,6 +40,7 @@ DEAD_AFTER = 5
 LOOK = 5.0
 """Seconds after which to look by oneself: other processes leave news as well, and may die."""
 TIDY_EVERY = 3600.0
+_TO_BE_SEEN = 86400.0
 _DOUBLINGS = 32
 """More of them change nothing, and there may have been any number of attempts."""
 _BREATH = 0.05
@@ -111,7 +112,8 @@ class Courier:
         self._retry_for = retry_for
         self._lease = lease
         self._concurrency = concurrency
-        self._keep = keep
+        # What was given up is as old as `retry_for` then, and has to be seen for a while.
+        self._keep = max(keep, retry_for + _TO_BE_SEEN)
         self._chance = chance
         self._tidied_at = -math.inf
         if asking is not None:
