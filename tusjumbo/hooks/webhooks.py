@@ -247,13 +247,16 @@ def _detail(error: BaseException) -> str:
     while cause is not None:
         said = str(cause) or said
         cause = cause.__cause__ or cause.__context__
-    return said
+    return _shown(said)
 
 
 def _excerpt(said: bytes) -> str:
-    text = said[:200].decode("utf-8", "replace")
-    shown = "".join(c if c.isprintable() else " " for c in text).strip()
+    shown = _shown(said[:200].decode("utf-8", "replace"))
     return shown and f": {shown}"
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _httpx2() -> ModuleType:
