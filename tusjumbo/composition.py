@@ -139,7 +139,7 @@ def compose(
         observers=told,
         errands=errands,
         hooks=asking if receivers else None,
-        outbox=catalog,
+        outbox=catalog.outbox,
         assembler=wiring.chain(settings, assemble),
         leaves=_LEAVES[settings.finish],
     )
@@ -163,7 +163,7 @@ def _courier(
             return None
 
     return Courier(
-        catalog,
+        catalog.outbox,
         receivers,
         uploads.clock,
         asking=asking,

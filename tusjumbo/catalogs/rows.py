@@ -2,7 +2,7 @@
 
 Pure. Every column holds one thing in one spelling: numbers as numbers, ranges as `RangeSet` writes
 them, mappings as JSON. Metadata values are arbitrary bytes, so they are base64 inside the JSON.
-`due_at` is derived, written for the index and never read.
+`due_at` and `held` are derived, written for indexes and triggers and never read.
 
 The same columns are always the same session. Those of an upload are read several times before they
 change, so the last few sessions that were written or read are kept.
@@ -18,12 +18,14 @@ from types import MappingProxyType
 from typing import TypeAlias, cast
 
 from tusjumbo.errors import CatalogFailed
+from tusjumbo.sessions.quotas import held
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Answer, Kind, Phase, Receipt, UploadSession
 
 Row: TypeAlias = tuple[
     *tuple[str, float, float, int | None, str, str, str, str],
     *tuple[int, float | None, str | None, str, str, float | None],
+    *tuple[str | None, str | None, int, float | None, str | None, int],
 ]
 """The values of `COLUMNS`."""
 Value: TypeAlias = str | int | float | None
@@ -41,6 +43,14 @@ def _metadata(session: UploadSession) -> str:
     return json.dumps({key: value.decode("ascii") for key, value in values.items()})
 
 
+def _answer(session: UploadSession) -> str | None:
+    answer = session.receipt.answer if session.receipt else None
+    if answer is None:
+        return None
+    body = base64.b64encode(answer.body).decode("ascii")
+    return json.dumps([answer.status, dict(answer.headers), body])
+
+
 _ENCODED: Mapping[str, Callable[[UploadSession], Value]] = {
     "id": lambda session: session.id,
     "created_at": lambda session: session.created_at,
@@ -56,6 +66,12 @@ _ENCODED: Mapping[str, Callable[[UploadSession], Value]] = {
     "kind": lambda session: session.kind.value,
     "parts": lambda session: json.dumps(session.parts) if session.parts else "[]",
     "rate": lambda session: session.rate,
+    "owner": lambda session: session.owner,
+    "destination": lambda session: session.destination,
+    "attempts": lambda session: session.attempts,
+    "retry_at": lambda session: session.retry_at,
+    "receipt_answer": _answer,
+    "receipt_is_here": lambda session: int(session.receipt is None or session.receipt.is_here),
 }
 _DEAR = ("metadata", "echo", "parts")
 """Columns, named as what they are made of, that seldom change and take long to write."""
@@ -68,7 +84,7 @@ def encode(session: UploadSession) -> dict[str, Value]:
     """The columns of a session by name, `due_at` among them."""
     columns = {name: value(session) for name, value in _ENCODED.items()}
     _keep(cast(Row, tuple(columns.values())), session)
-    return {**columns, "due_at": session.due_at}
+    return {**columns, "due_at": session.due_at, "held": held(session)}
 
 
 def changes(row: Row, before: UploadSession, after: UploadSession) -> dict[str, Value]:
@@ -84,6 +100,8 @@ def changes(row: Row, before: UploadSession, after: UploadSession) -> dict[str, 
     _keep(cast(Row, tuple(values)), after)
     if before.due_at != after.due_at:
         found["due_at"] = after.due_at
+    if (now_held := held(after)) != held(before):
+        found["held"] = now_held
     return found
 
 
@@ -122,6 +140,12 @@ def _decoded(row: Row) -> UploadSession:
         kind,
         parts,
         rate,
+        owner,
+        destination,
+        attempts,
+        retry_at,
+        answer,
+        is_here,
     ) = row
     try:
         return UploadSession(
@@ -140,10 +164,44 @@ def _decoded(row: Row) -> UploadSession:
             echo=MappingProxyType(json.loads(echo)),
             chunk_size=chunk_size,
             expires_at=expires_at,
-            receipt=None if receipt_path is None else Receipt(receipt_path),
+            receipt=None
+            if receipt_path is None
+            else Receipt(receipt_path, _answer_in(answer), bool(is_here)),
             kind=Kind(kind),
             parts=tuple(json.loads(parts)),
             rate=rate,
+            owner=owner,
+            destination=destination,
+            attempts=attempts,
+            retry_at=retry_at,
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise CatalogFailed from error
+
+
+def _answer_in(text: str | None) -> Answer | None:
+    if text is None:
+        return None
+    status, headers, body = json.loads(text)
+    return Answer(status, MappingProxyType(headers), base64.b64decode(body, validate=True))
+
+
+def written(session: UploadSession) -> str:
+    """The columns of a session as one text, to be kept elsewhere."""
+    return json.dumps([value(session) for value in _ENCODED.values()])
+
+
+def read(text: str) -> UploadSession:
+    """The session of such a text, which may be from before some of the columns.
+
+    :raises CatalogFailed: it is none
+    """
+    try:
+        values = json.loads(text)
+        missing = [value(_BARE) for value in _ENCODED.values()][len(values) :]
+        return _decoded(cast(Row, (*values, *missing)))
+    except (ValueError, TypeError) as error:
+        raise CatalogFailed from error
+
+
+_BARE = UploadSession(id="-", created_at=0.0, updated_at=0.0)

@@ -18,13 +18,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from tusjumbo.catalogs import rows
+from tusjumbo.application import Tell
+from tusjumbo.catalogs import outbox, rows
 from tusjumbo.catalogs.commits import Change, Commits
 from tusjumbo.catalogs.database import Line, meaning
+from tusjumbo.catalogs.outbox import SqliteOutbox
 from tusjumbo.catalogs.rows import Row
 from tusjumbo.errands import meet
 from tusjumbo.errors import UploadNotFound
 from tusjumbo.hop import Hop
+from tusjumbo.sessions.quotas import Quota, Usage, check
 from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
 from tusjumbo.sessions.statistics import Statistics
 from tusjumbo.settings import Durability
@@ -35,8 +38,7 @@ _READERS = 2
 _WRITERS = 16
 """How many calls may wait in threads: readers take turns, writers share a transaction."""
 
-_SELECT = """SELECT id, created_at, updated_at, length, ranges, phase, metadata, echo, chunk_size,
-    expires_at, receipt_path, kind, parts, rate FROM sessions """
+_SELECT = f"SELECT {', '.join(rows.COLUMNS)} FROM sessions "  # noqa: S608 - constants
 _LOAD = _SELECT + "WHERE id = ?"
 _LISTING = _SELECT + "WHERE id > ? ORDER BY id LIMIT ?"
 _LISTING_OF_PHASE = _SELECT + "WHERE phase = ? AND id > ? ORDER BY id LIMIT ?"
@@ -45,10 +47,9 @@ _GATHER = _SELECT + "WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
 _AWAITING = (
     _SELECT + "WHERE id IN (SELECT upload_id FROM awaited WHERE part_id = ?) ORDER BY id"  # noqa: S608 - constants
 )
-_INSERT = """INSERT INTO sessions (id, created_at, updated_at, length, ranges, phase, metadata,
-    echo, chunk_size, expires_at, receipt_path, kind, parts, rate, due_at)
-    VALUES (:id, :created_at, :updated_at, :length, :ranges, :phase, :metadata,
-    :echo, :chunk_size, :expires_at, :receipt_path, :kind, :parts, :rate, :due_at)"""
+_WRITTEN = (*rows.COLUMNS, "due_at", "held")
+_INSERT = f"""INSERT INTO sessions ({", ".join(_WRITTEN)})
+    VALUES ({", ".join(f":{name}" for name in _WRITTEN)})"""  # noqa: S608 - constants
 _DELETE = "DELETE FROM sessions WHERE id = ?"
 _RECORD = "REPLACE INTO chunks (upload_id, number, sha256, recorded_at) VALUES (?, ?, ?, ?)"
 _DIGESTS = """SELECT number, sha256, recorded_at FROM chunks
@@ -60,6 +61,9 @@ _STATISTICS = """SELECT * FROM
     (SELECT TOTAL(started), TOTAL(finished), TOTAL(bytes), TOTAL(seconds) FROM tallies
         WHERE quarter >= ?)"""
 
+_USAGE = "SELECT bytes, uploads FROM owners WHERE owner = ?"
+_UNLIMITED = Quota()
+
 _QUARTER = 900
 """Seconds in a row of the tallies."""
 _BEYOND = 2**63 - 1
@@ -69,15 +73,23 @@ _BEYOND = 2**63 - 1
 class SqliteCatalog:
     """See `tusjumbo.ports.Catalog`."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
-        """A catalog in the file `path`, made with its directory when it is first used."""
+    outbox: SqliteOutbox
+    """What is to be told of its sessions."""
+
+    def __init__(self, path: Path, durability: Durability, *, quota: Quota | None = None) -> None:
+        """A catalog in the file `path`, made with its directory when it is first used.
+
+        `quota`: what each owner may have, as far as this process has a say in it.
+        """
+        self._quota = Quota() if quota is None else quota
         self._reader = Line(path, durability)
         self._writer = Commits(path, durability)
         self._reading = Hop(_READERS)
         self._writing = Hop(_WRITERS)
+        self.outbox = SqliteOutbox(self._look, self._change)
 
-    async def create(self, session: UploadSession) -> None:
-        await self._change(partial(_create, session))
+    async def create(self, session: UploadSession, *, tell: Tell | None = None) -> None:
+        await self._change(partial(_create, session, tell, self._quota))
 
     async def load(self, upload_id: str) -> UploadSession:
         found = await self._reading(self._read, _LOAD, upload_id)
@@ -91,8 +103,9 @@ class SqliteCatalog:
         change: Callable[[UploadSession], UploadSession],
         *,
         digests: Sequence[ChunkDigest] = (),
+        tell: Tell | None = None,
     ) -> UploadSession:
-        return await self._change(partial(_update, upload_id, change, digests))
+        return await self._change(partial(_update, upload_id, change, digests, tell, self._quota))
 
     async def digests(
         self, upload_id: str, start: int = 0, stop: int | None = None
@@ -117,8 +130,13 @@ class SqliteCatalog:
             seconds_this_week=max(seconds, 0.0),  # a clock may have been put back
         )
 
-    async def delete(self, upload_id: str) -> bool:
-        return await self._change(partial(_delete, upload_id))
+    async def delete(self, upload_id: str, *, tell: Tell | None = None) -> bool:
+        return await self._change(partial(_delete, upload_id, tell))
+
+    async def usage(self, owner: str) -> Usage:
+        """What an owner has."""
+        found = await self._reading(self._rows, _USAGE, owner)
+        return Usage(*found[0]) if found else Usage()
 
     async def gather(self, upload_ids: Collection[str]) -> Mapping[str, UploadSession]:
         found = await self._reading(self._read, _GATHER, json.dumps(list(upload_ids)))
@@ -139,6 +157,9 @@ class SqliteCatalog:
 
     async def aclose(self) -> None:
         await self._writing(self._close)
+
+    async def _look(self, query: str, *parameters: str | float) -> list[tuple[Any, ...]]:
+        return await self._reading(self._rows, query, *parameters)
 
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         change = Change(work)
@@ -163,19 +184,41 @@ class SqliteCatalog:
                 line.drop()
 
 
-def _create(session: UploadSession, connection: sqlite3.Connection) -> None:
+# Each of these raises before it has written anything, or not at all (`tusjumbo.catalogs.commits`).
+
+
+def _create(
+    session: UploadSession, tell: Tell | None, quota: Quota, connection: sqlite3.Connection
+) -> None:
+    entries = outbox.entries(tell, None, session)
+    _check(None, session, quota, connection)
     try:
         connection.execute(_INSERT, rows.encode(session))
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
             raise
         raise ValueError(f"there is an upload {session.id} already") from None
+    outbox.add(entries, connection)
+
+
+def _check(
+    before: UploadSession | None,
+    after: UploadSession,
+    quota: Quota,
+    connection: sqlite3.Connection,
+) -> None:
+    if after.owner is None or quota == _UNLIMITED:
+        return
+    found = connection.execute(_USAGE, (after.owner,)).fetchone()
+    check(before, after, Usage(*found) if found else Usage(), quota)
 
 
 def _update(
     upload_id: str,
     change: Callable[[UploadSession], UploadSession],
     digests: Sequence[ChunkDigest],
+    tell: Tell | None,
+    quota: Quota,
     connection: sqlite3.Connection,
 ) -> UploadSession:
     row = connection.execute(_LOAD, (upload_id,)).fetchone()
@@ -185,11 +228,17 @@ def _update(
     after = change(before)
     if after.id != upload_id:
         raise ValueError(f"a change of upload {upload_id} came to upload {after.id}")
-    if after != before and (changes := rows.changes(row, before, after)):
-        connection.execute(_updating(*changes), (*changes.values(), upload_id))
+    if after.owner != before.owner:
+        raise ValueError(f"a change of upload {upload_id} gave it to somebody else")
+    entries = outbox.entries(tell, before, after)
+    if after != before:
+        _check(before, after, quota, connection)
+        if changes := rows.changes(row, before, after):
+            connection.execute(_updating(*changes), (*changes.values(), upload_id))
     for digest in digests:
         record = (upload_id, digest.number, digest.sha256, digest.recorded_at)
         connection.execute(_RECORD, record)
+    outbox.add(entries, connection)
     return after
 
 
@@ -199,5 +248,13 @@ def _updating(*columns: str) -> str:
     return f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?"  # noqa: S608 - constants
 
 
-def _delete(upload_id: str, connection: sqlite3.Connection) -> bool:
-    return connection.execute(_DELETE, (upload_id,)).rowcount == 1
+def _delete(upload_id: str, tell: Tell | None, connection: sqlite3.Connection) -> bool:
+    entries: list[outbox.Entry] = []
+    if tell is not None:
+        row = connection.execute(_LOAD, (upload_id,)).fetchone()
+        if row is None:
+            return False
+        entries = outbox.entries(tell, rows.decode(row), None)
+    is_gone = connection.execute(_DELETE, (upload_id,)).rowcount == 1
+    outbox.add(entries, connection)
+    return is_gone

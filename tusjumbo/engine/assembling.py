@@ -52,18 +52,21 @@ class Assembling:
         """
         async with self.means.locker.hold(ids.of_finishing(session.id), patience):
             session = await self.means.catalog.load(session.id)
-            if session.phase is not Phase.SEALED:
-                return session
-            try:
-                return await self._assemble(session, origin)
-            except UploadRejected as refusal:
-                await self.screening.end(session, refusal, origin)
-                raise
-            except UploadNotFound:
-                raise
-            except Exception as error:
-                await self._postpone(session, error)
-                raise AssemblyFailed(session.id) from error
+            if session.phase is Phase.SEALED:
+                session = await self._attempt(session, origin)
+        return session
+
+    async def _attempt(self, session: UploadSession, origin: Origin) -> UploadSession:
+        try:
+            return await self._assemble(session, origin)
+        except UploadRejected as refusal:
+            await self.screening.end(session, refusal, origin)
+            raise
+        except UploadNotFound:
+            raise
+        except Exception as error:
+            await self._postpone(session, error)
+            raise AssemblyFailed(session.id) from error
 
     async def _assemble(self, session: UploadSession, origin: Origin) -> UploadSession:
         arrival = await self.means.store.arrival(session, origin)
@@ -79,7 +82,8 @@ class Assembling:
         change = partial(rules.assembled, receipt=receipt, now=self.means.clock())
         with anyio.CancelScope(shield=True):
             await self.means.store.keep(session, assembled)
-            return await self.means.catalog.update(session.id, change)
+            session = await self.means.catalog.update(session.id, change)
+        return session
 
     async def _asked(self, arrival: Arrival) -> Assembled:
         hooks = self.means.hooks

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from tusjumbo.errors import ConfigurationError
-from tusjumbo.settings.groups import AccessSettings, ArrivalSettings
+from tusjumbo.settings.groups import AccessSettings as AccessSettings
+from tusjumbo.settings.groups import ArrivalSettings as ArrivalSettings
 from tusjumbo.settings.values import Durability as Durability
 from tusjumbo.settings.values import Duration as Duration
 from tusjumbo.settings.values import FinishMode as FinishMode
