@@ -228,7 +228,8 @@ class Outbox(Protocol):
         after: int = 0,
         limit: int = 100,
     ) -> Sequence[News]:
-        """At most `limit`, in order, with numbers after `after`; only untold ones if `waiting`."""
+        """At most `limit`, in order, with numbers after `after`; if `waiting`, without those that
+        were told or given up."""
         ...
 
     async def replay(self, numbers: Collection[int], now: float) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tusjumbo.errands import Convoy, Errands
 from tusjumbo.errors import SystemFailure, UploadElsewhere
 from tusjumbo.hooks.asking import Asking
 from tusjumbo.hooks.courier import Courier
+from tusjumbo.hooks.webhooks import Webhook
 from tusjumbo.lockers.files import FileLocker
 from tusjumbo.notice import Notice
 from tusjumbo.ports import Catalog, Clock, Inspection, Locker, Observer, Store
@@ -60,13 +62,17 @@ class House:
     sweep: Sweep
     courier: Courier | None = None
     """Who tells what is in the outbox; None if nobody wants to know."""
+    receivers: Sequence[Receiver] = ()
     _lives: int = 0
 
     async def live(self) -> None:
         """Do what requests leave to be done, and what time brings, until cancelled."""
         self._lives += 1
         try:
-            async with anyio.create_task_group() as tasks:
+            async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+                for receiver in self.receivers:
+                    if isinstance(receiver, Webhook):
+                        await stack.enter_async_context(receiver.connected())
                 if self.uploads.limits.assembles:
                     tasks.start_soon(self.uploads.chores.run)
                 if self.courier is not None:
@@ -145,7 +151,7 @@ def compose(
     )
     sweep = Sweep(uploads.means, uploads.finish_now, uploads.concatenation)
     courier = _courier(settings, catalog, store, uploads, receivers, asking) if receivers else None
-    return House(settings, catalog, store, locker, uploads, sweep, courier)
+    return House(settings, catalog, store, locker, uploads, sweep, courier, receivers)
 
 
 def _courier(

@@ -169,7 +169,7 @@ async def test_a_creation_whose_assembler_fails_is_kept_and_tried_again() -> Non
         await bench.uploads.execute(command, Script([CONTENT]))
     (session,) = bench.catalog.sessions.values()
     assert session.phase is Phase.SEALED
-    bench.now = 1.0
+    bench.now = 10.0
     await bench.uploads.chores.look()
     assert bench.session(session.id).phase is Phase.DONE
 
@@ -242,7 +242,7 @@ async def test_one_that_is_cancelled_leaves_the_upload_to_others() -> None:
         await bench.append(upload_id, 0, CONTENT)
     assert bench.session(upload_id).phase is Phase.SEALED
     assembler.before = None
-    bench.now = 1.0
+    bench.now = 10.0
     await bench.uploads.chores.look()
     assert bench.session(upload_id).phase is Phase.DONE
 

@@ -20,7 +20,7 @@ import anyio
 from tusjumbo.cli import logs, text
 from tusjumbo.composition import CATALOG, House, compose
 from tusjumbo.engine.sweep import Swept
-from tusjumbo.errors import StorageLost, TusJumboError, UploadNotFound
+from tusjumbo.errors import StorageLost, TusJumboError, UploadElsewhere, UploadNotFound
 from tusjumbo.ports import Catalog, Observer
 from tusjumbo.sessions import events, ids
 from tusjumbo.sessions.commands import Recover
@@ -201,6 +201,8 @@ async def _whereabouts(house: House, session: UploadSession) -> str:
         return "not finished"
     try:
         return str(await house.store.locate(session))
+    except UploadElsewhere:
+        return session.receipt.path if session.receipt else "handed on"
     except StorageLost:
         return "gone: somebody has removed it"
 

@@ -72,7 +72,10 @@ class Assembling:
         arrival = await self.means.store.arrival(session, origin)
         assembled = await self._asked(arrival)
         if self.assembler is not None:
-            arrival = replace(arrival, name=assembled.path or arrival.name)
+            if assembled.path is not None:
+                wanted = replace(session, destination=assembled.path)
+                safe = await self.means.store.arrival(wanted, origin)
+                arrival = replace(arrival, name=safe.name)
             made = await self.assembler(arrival) or Assembled()
             assembled = replace(
                 made, path=made.path or assembled.path, answer=_merged(assembled, made)
@@ -82,8 +85,8 @@ class Assembling:
         change = partial(rules.assembled, receipt=receipt, now=self.means.clock())
         with anyio.CancelScope(shield=True):
             await self.means.store.keep(session, assembled)
-            session = await self.means.catalog.update(session.id, change)
-        return session
+            return await self.means.catalog.update(session.id, change)
+        raise AssertionError("a scope that is shielded is not left otherwise")
 
     async def _asked(self, arrival: Arrival) -> Assembled:
         hooks = self.means.hooks

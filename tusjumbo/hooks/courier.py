@@ -254,7 +254,7 @@ class Courier:
         if is_given_up:
             _log.error(
                 "%s of %s is given up: %s has not taken it in %d attempts (%s)."
-                " To tell it again: tusjumbo hooks replay %d",
+                " To tell it again: tusjumbo replay %d",
                 *(*about, news.attempts, problem, news.number),
             )
             await self._outbox.postpone(news, None, problem)

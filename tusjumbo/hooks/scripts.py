@@ -103,6 +103,7 @@ class Scripts:
         timeout: float = TIMEOUT,
         *,
         name: str | None = None,
+        hooks: Collection[Hook] | None = None,
         at_once: int = AT_ONCE,
     ) -> None:
         """As for `Script`; `at_once` is for all of them together.
@@ -112,7 +113,8 @@ class Scripts:
         self._directory = Path(os.path.abspath(directory))
         if not self._directory.is_dir():
             raise ConfigurationError(f"there is no directory {self._directory} with hooks")
-        there = [hook for hook in Hook if os.path.lexists(self._directory / hook.value)]
+        wanted = Hook if hooks is None else hooks
+        there = [hook for hook in wanted if os.path.lexists(self._directory / hook.value)]
         for hook in there:
             _check(self._directory / hook.value)
         self._name = name or str(self._directory)
@@ -252,7 +254,7 @@ class _Run:
                 stdout=PIPE,
                 stderr=PIPE,
                 cwd=self._path.parent,
-                env=os.environ | self._environment,
+                env=_inherited() | self._environment,
                 start_new_session=True,
             )
         except OSError as error:
@@ -325,3 +327,8 @@ class _Run:
         lines = self._tail.decode("utf-8", "replace").split("\n")
         shown = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
         return [line for line in shown if line]
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without our settings: there may be secrets among them."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("TUSJUMBO_")}

@@ -246,8 +246,11 @@ class AsyncJumbo:
         return _expected(await self.house.uploads.execute(command), kind)
 
     def _path(self, session: UploadSession) -> str | None:
-        """Where the finished file is; None if it is not finished."""
-        return None if session.receipt is None else str(self._root / session.receipt.path)
+        """Where the finished file is, here or elsewhere; None if it is not finished."""
+        receipt = session.receipt if session.phase is Phase.DONE else None
+        if receipt is None:
+            return None
+        return str(self._root / receipt.path) if receipt.is_here else receipt.path
 
     async def follow(self) -> None:
         """What a call leaves to be done: joins that it made possible, and a little sweeping."""

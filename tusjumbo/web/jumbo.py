@@ -199,8 +199,9 @@ async def _small(body: Body) -> bytes:
 
 
 def _path(session: UploadSession) -> str | None:
-    """Where the finished file is, in the upload directory; None if it is not finished."""
-    return None if session.receipt is None else session.receipt.path
+    """Where the finished file is, in the upload directory; None if it is not there (yet)."""
+    is_here = session.receipt is not None and session.receipt.is_here
+    return session.receipt.path if session.receipt and is_here else None
 
 
 def _said(status: int, answer: dict[str, Any], headers: Headers = ()) -> ResponseHead:
