@@ -132,6 +132,10 @@ class Arrival:
     """An empty directory for what is made of them. It goes when the upload is finished."""
 
 
+FINAL_NAME = b"\0name\0"
+"""Stands in a file that is put beside another one for the name that this gets in the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assembled:
     """What an assembler made of an upload. Everything is optional."""
@@ -141,7 +145,8 @@ class Assembled:
     content: Path | None = None
     """A file in the workspace that takes the place of the upload's bytes."""
     beside: Mapping[str, bytes] = field(default_factory=dict)
-    """Small files to be put beside it, by what is added to its name: `{".sha256": b"…"}`."""
+    """Small files to be put beside it, by what is added to its name: `{".sha256": b"…"}`. They may
+    have `FINAL_NAME` in them."""
     elsewhere: str | None = None
     """Where the bytes have been put (an address, a path): nothing is kept here then."""
     answer: Answer | None = None

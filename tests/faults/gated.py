@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tusjumbo.application import Admission
 from tusjumbo.cli import logs
 from tusjumbo.errors import Forbidden, Unauthorized
-from tusjumbo.application import Admission
 from tusjumbo.server.run import serve
 from tusjumbo.settings import LogFormat, LogLevel, ServerSettings, UploadSettings
 from tusjumbo.web.asgi import TusJumbo

@@ -11,9 +11,9 @@ import pytest
 
 from tests.web.browsing import GONE, OFFSET_STREAM, Browser, T, files_below, piece
 from tests.web.conftest import Serve
+from tusjumbo.application import Admission
 from tusjumbo.errors import Forbidden, StorageFailed, TusJumboError, Unauthorized
 from tusjumbo.notice import Notice
-from tusjumbo.application import Admission
 from tusjumbo.protocols.extensions import Offer
 from tusjumbo.protocols.messages import Intent, RequestHead, ResponseHead
 from tusjumbo.sessions.commands import Action

@@ -33,8 +33,8 @@ class Chain:
         for n, manifest in enumerate(assemblers):
             if not isinstance(manifest, Manifest):
                 continue
-            if any(isinstance(after, Compress | MoveTo) for after in assemblers[n:]):
-                raise ConfigurationError("sha256 has to come after zstd and move, or it is wrong")
+            if any(isinstance(after, Compress) for after in assemblers[n:]):
+                raise ConfigurationError("sha256 has to come after zstd, or it is wrong")
             if any(isinstance(one, Push) and not one.keeps for one in assemblers):
                 raise ConfigurationError(
                     "sha256: nothing is kept beside a file that goes elsewhere (push); use copy"

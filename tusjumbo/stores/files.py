@@ -52,6 +52,18 @@ def opened(path: str, flags: int, durability: Durability) -> int:
     return os.open(path, flags, 0o666)
 
 
+def content(path: str) -> bytes | None:
+    """All that is in a small file; None if there is none, or it is no plain file."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    with open(file, "rb") as opened:
+        return opened.read() if stat.S_ISREG(os.fstat(file).st_mode) else None
+
+
 def write_all(file: int, data: memoryview, at: int) -> None:
     while data:
         written = os.pwrite(file, data, at)

@@ -20,6 +20,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from tusjumbo import directories
+from tusjumbo.application import FINAL_NAME
 from tusjumbo.settings import Durability
 from tusjumbo.stores import files, names
 
@@ -39,6 +40,8 @@ _NO_HARD_LINKS = {
     errno.EXDEV,
     errno.EMLINK,
 }
+_NAMED = ".named"
+"""What is added to the path of something that has the final name in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +284,38 @@ class Completed:
     def _put_beside(self, goods: Goods, place: str) -> bool:
         """Name what is to be beside the file. False, and none of them, if one is taken."""
         for suffix, source in goods.beside.items():
-            if not _put(source, self.at(place + suffix)):
+            target = self.at(place + suffix)
+            if not _put(self._named_in(source, place, target), target):
                 self._take_beside(goods, place)
                 return False
         return True
 
+    def _named_in(self, source: str, place: str, target: str) -> str:
+        """The file to be put at `target`: `source`, or that with the final name in it.
+
+        The same one as long as the place is the same, so that it is known by its inode.
+        """
+        data = files.content(source)
+        if data is None or FINAL_NAME not in data:
+            return source
+        named = source + _NAMED
+        text = data.replace(FINAL_NAME, os.fsencode(place.rpartition("/")[2]))
+        there = files.content(named)
+        if there == text or (there is None and files.content(target) == text):
+            return named
+        files.unlink(named)
+        file = files.opened(named, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._durability)
+        try:
+            files.write_all(file, memoryview(text), 0)
+            if self._durability is Durability.COMMIT:
+                os.fsync(file)
+        finally:
+            os.close(file)
+        return named
+
     def _take_beside(self, goods: Goods, place: str) -> None:
         for suffix, source in goods.beside.items():
-            known = files.found(source)
+            known = files.found(source + _NAMED) or files.found(source)
             if known is None or files.is_same(known, self.at(place + suffix)):
                 files.unlink(self.at(place + suffix))
 
