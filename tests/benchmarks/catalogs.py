@@ -22,6 +22,7 @@ import anyio
 from tests.benchmarks.locks import report, times
 from tusjumbo.catalogs.commits import Change
 from tusjumbo.catalogs.sqlite import SqliteCatalog, _create, _update
+from tusjumbo.sessions.quotas import Quota
 from tusjumbo.sessions.session import ChunkDigest, Phase, UploadSession
 from tusjumbo.settings import Durability
 
@@ -63,12 +64,12 @@ def ended(before: UploadSession) -> UploadSession:
 
 def fill(sessions: int, connection: sqlite3.Connection) -> None:
     for number in range(sessions):
-        _create(session(number, sessions), connection)
+        _create(session(number, sessions), None, Quota(), connection)
 
 
 def end_all(sessions: int, connection: sqlite3.Connection) -> None:
     for number in range(sessions):
-        _update(session(number, sessions).id, ended, (), connection)
+        _update(session(number, sessions).id, ended, (), None, Quota(), connection)
 
 
 async def changes(catalog: SqliteCatalog, sessions: int) -> None:

@@ -55,7 +55,10 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                size = int(self.headers["content-length"])
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    return  # who was telling has been killed
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver._answer(self, Told(headers, body))
 

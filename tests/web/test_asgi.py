@@ -56,7 +56,7 @@ def test_options_and_settings_are_the_same(tmp_path: Path) -> None:
         pytest.param(
             {"maxsize": 5}, "maxsize: there is no such option; did you mean max_size?", id="close"
         ),
-        pytest.param({"xyz": 5}, "xyz: there is no such option; there are upload_dir, ", id="far"),
+        pytest.param({"xyz": 5}, "xyz: there is no such option; there are assemble, ", id="far"),
         pytest.param({"max_size": "big"}, "max_size: 'big' is not a size", id="value"),
         pytest.param(
             {"settings": UploadSettings(), "max_size": 5}, "settings: give settings, or", id="both"

@@ -92,13 +92,17 @@ class ResponseHead(NamedTuple):
     """The connection is of no further use (HTTP/1.1: `Connection: close`)."""
 
     def amended(self, answer: Answer | None) -> ResponseHead:
-        """The head with what the application says in place of the protocol's own words."""
+        """The head with what the application says in place of the protocol's own words.
+
+        One that has no content by its status, 204, becomes a 200 if the application has some.
+        """
         if answer is None:
             return self
+        status = answer.status or self.status
         theirs = {name.lower() for name in answer.headers}
         kept = tuple(line for line in self.headers if line[0].lower() not in theirs)
         return self._replace(
-            status=answer.status or self.status,
+            status=200 if answer.body and status == 204 else status,
             headers=(*kept, *answer.headers.items()),
             body=answer.body or self.body,
         )
