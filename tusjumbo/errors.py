@@ -124,9 +124,13 @@ class MediaTypeRefused(Refusal):
 class Unauthorized(Refusal):
     """Who asks is unknown. `challenge` is what WWW-Authenticate will say."""
 
-    def __init__(self, challenge: str = "Bearer") -> None:
+    def __init__(
+        self,
+        challenge: str = "Bearer",
+        reason: str = "Say who you are: this server takes uploads from known users only.",
+    ) -> None:
         self.challenge = challenge
-        super().__init__("Say who you are: this server takes uploads from known users only.")
+        super().__init__(reason)
 
 
 class Forbidden(Refusal):
@@ -141,7 +145,7 @@ class TooManyRequests(Refusal):
 
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
-        super().__init__(f"Too many requests; try again in {retry_after:.0f} s.")
+        super().__init__("Too many requests; try again in a moment.")
 
 
 class QuotaExceeded(Refusal):
@@ -150,9 +154,7 @@ class QuotaExceeded(Refusal):
     def __init__(self, quota: int, held: int) -> None:
         self.quota = quota
         self.held = held
-        super().__init__(
-            f"Your uploads may have {quota} bytes together, and have {held}; remove some first."
-        )
+        super().__init__(f"You may have {quota} bytes here, and have {held}; remove some first.")
 
 
 class TooManyUploads(Refusal):
@@ -201,7 +203,7 @@ class UploadElsewhere(Refusal):
 
     def __init__(self, upload_id: str) -> None:
         self.upload_id = upload_id
-        super().__init__("This upload is finished, and its file is not kept here.")
+        super().__init__("This upload is finished; its file is not kept here.")
 
 
 class UploadNotFound(Refusal):

@@ -14,6 +14,12 @@ from tusjumbo.application import Admission, Assembler, Gate, Hook, HookAnswer, H
 from tusjumbo.assemblers.by_words import assembler
 from tusjumbo.assemblers.chain import Chain, of_function
 from tusjumbo.errors import ConfigurationError
+from tusjumbo.gates.functions import Asked
+from tusjumbo.gates.rates import Rates
+from tusjumbo.gates.signed import SignedUrls
+from tusjumbo.gates.together import Together, Way
+from tusjumbo.gates.tokens import Tokens
+from tusjumbo.gates.web_tokens import WebTokens
 from tusjumbo.hooks.asked import AskedAssembler
 from tusjumbo.hooks.functions import Function, loaded
 from tusjumbo.hooks.scripts import Script, Scripts
@@ -93,6 +99,38 @@ def _step(given: AssemblerLike, settings: ArrivalSettings) -> Assembler:
 
 
 def gate(settings: AccessSettings, given: GateLike | None, clock: Clock) -> Gate | None:
-    """Who may do what; None: everybody everything."""
-    del settings, clock
-    return cast(Gate | None, given)
+    """Who may do what; None: everybody everything.
+
+    A gate or function (`given`, or else the setting) is asked about what no other way in claims.
+
+    :raises ConfigurationError: one of them cannot work
+    """
+    ways: list[Way] = []
+    if settings.url_secret:
+        ways.append(SignedUrls(settings.url_secret.split(), clock=clock))
+    if settings.tokens is not None:
+        ways.append(Tokens(settings.tokens))
+    if settings.jwt_keys:
+        ways.append(
+            WebTokens(
+                settings.jwt_keys,
+                clock=clock,
+                algorithms=settings.jwt_algorithms,
+                audience=settings.jwt_audience,
+                issuer=settings.jwt_issuer,
+                owner=settings.jwt_owner,
+            )
+        )
+    last = _asked(given or settings.gate or None)
+    found: Gate | None = Together(ways, last) if ways else last
+    if settings.rate_limit:
+        found = Rates(found, per_second=settings.rate_limit, burst=settings.rate_burst)
+    return found
+
+
+def _asked(given: GateLike | None) -> Gate | None:
+    if isinstance(given, str):
+        given = cast(GateLike, loaded(given))
+    if given is None or hasattr(given, "admit"):
+        return cast(Gate | None, given)
+    return Asked(cast(Callable[[Admission], Any], given))

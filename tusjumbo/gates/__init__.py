@@ -1,0 +1,1 @@
+"""Gates: who may do what, ready-made and to be combined."""
