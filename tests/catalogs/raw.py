@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection, Row, connect
 
+from tusjumbo.sessions.quotas import held
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Answer, Kind, Phase, Receipt, UploadSession
 
 VERSION_1 = """
     CREATE TABLE sessions (
@@ -104,6 +105,130 @@ VERSION_3 = """
                 bytes = excluded.bytes, seconds = excluded.seconds;
     PRAGMA user_version = 3;
 """
+VERSION_4 = """
+    ALTER TABLE sessions ADD COLUMN owner TEXT;
+    ALTER TABLE sessions ADD COLUMN destination TEXT;
+    ALTER TABLE sessions ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN retry_at REAL;
+    ALTER TABLE sessions ADD COLUMN receipt_answer TEXT;
+    ALTER TABLE sessions ADD COLUMN receipt_is_here INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE sessions ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE owners (
+            owner TEXT NOT NULL PRIMARY KEY,
+            bytes INTEGER NOT NULL,
+            uploads INTEGER NOT NULL
+        ) WITHOUT ROWID;
+    CREATE TRIGGER owns AFTER INSERT ON sessions WHEN NEW.owner IS NOT NULL
+            BEGIN
+                INSERT INTO owners VALUES (NEW.owner, NEW.held, NEW.phase = 'open')
+                    ON CONFLICT (owner) DO UPDATE SET
+                        bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
+            END;
+    CREATE TRIGGER owns_other AFTER UPDATE OF phase, held ON sessions
+            WHEN NEW.owner IS OLD.owner AND NEW.owner IS NOT NULL
+            BEGIN
+                UPDATE owners SET bytes = bytes + NEW.held - OLD.held,
+                    uploads = uploads + (NEW.phase = 'open') - (OLD.phase = 'open')
+                    WHERE owner = NEW.owner;
+            END;
+    CREATE TRIGGER gives_away AFTER UPDATE OF owner ON sessions
+            WHEN NEW.owner IS NOT OLD.owner
+            BEGIN
+                UPDATE owners SET bytes = bytes - OLD.held, uploads = uploads - (OLD.phase = 'open')
+                    WHERE owner = OLD.owner;
+                INSERT INTO owners SELECT NEW.owner, NEW.held, NEW.phase = 'open'
+                    WHERE NEW.owner IS NOT NULL
+                    ON CONFLICT (owner) DO UPDATE SET
+                        bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
+            END;
+    CREATE TRIGGER owns_no_more AFTER DELETE ON sessions WHEN OLD.owner IS NOT NULL
+            BEGIN
+                UPDATE owners SET bytes = bytes - OLD.held, uploads = uploads - (OLD.phase = 'open')
+                    WHERE owner = OLD.owner;
+                DELETE FROM owners WHERE owner = OLD.owner AND bytes = 0 AND uploads = 0
+                    AND NOT EXISTS (SELECT 1 FROM sessions WHERE owner = OLD.owner);
+            END;
+    CREATE INDEX sessions_by_owner ON sessions (owner) WHERE owner IS NOT NULL;
+    CREATE TABLE outbox (
+            number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            key TEXT NOT NULL,
+            hook TEXT NOT NULL,
+            upload_id TEXT NOT NULL,
+            receiver TEXT NOT NULL,
+            session TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            due_at REAL,
+            attempts INTEGER NOT NULL,
+            told_at REAL,
+            problem TEXT NOT NULL
+        );
+    CREATE INDEX outbox_due ON outbox (receiver, due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_waiting ON outbox (upload_id, receiver, number)
+            WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_in_order ON outbox (number) WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_by_upload ON outbox (upload_id, number);
+    CREATE INDEX outbox_over ON outbox (COALESCE(told_at, created_at))
+            WHERE due_at IS NULL;
+    PRAGMA user_version = 4;
+"""
+VERSION_4 = """
+    ALTER TABLE sessions ADD COLUMN owner TEXT;
+    ALTER TABLE sessions ADD COLUMN destination TEXT;
+    ALTER TABLE sessions ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN retry_at REAL;
+    ALTER TABLE sessions ADD COLUMN receipt_answer TEXT;
+    ALTER TABLE sessions ADD COLUMN receipt_is_here INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE sessions ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE owners (
+            owner TEXT NOT NULL PRIMARY KEY,
+            bytes INTEGER NOT NULL,
+            uploads INTEGER NOT NULL
+        ) WITHOUT ROWID;
+    CREATE TRIGGER owns AFTER INSERT ON sessions WHEN NEW.owner IS NOT NULL
+            BEGIN
+                INSERT INTO owners VALUES (NEW.owner, NEW.held, NEW.phase = 'open')
+                    ON CONFLICT (owner) DO UPDATE SET
+                        bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
+            END;
+    CREATE TRIGGER owns_other AFTER UPDATE OF phase, held ON sessions
+            WHEN NEW.owner IS NOT NULL
+            BEGIN
+                UPDATE owners SET bytes = bytes + NEW.held - OLD.held,
+                    uploads = uploads + (NEW.phase = 'open') - (OLD.phase = 'open')
+                    WHERE owner = NEW.owner;
+            END;
+    CREATE TRIGGER owns_no_more AFTER DELETE ON sessions WHEN OLD.owner IS NOT NULL
+            BEGIN
+                UPDATE owners SET bytes = bytes - OLD.held, uploads = uploads - (OLD.phase = 'open')
+                    WHERE owner = OLD.owner;
+                DELETE FROM owners WHERE owner = OLD.owner AND bytes = 0 AND uploads = 0
+                    AND NOT EXISTS (SELECT 1 FROM sessions WHERE owner = OLD.owner);
+            END;
+    CREATE INDEX sessions_by_owner ON sessions (owner) WHERE owner IS NOT NULL;
+    CREATE TABLE outbox (
+            number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            key TEXT NOT NULL,
+            hook TEXT NOT NULL,
+            upload_id TEXT NOT NULL,
+            receiver TEXT NOT NULL,
+            session TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            due_at REAL,
+            attempts INTEGER NOT NULL,
+            told_at REAL,
+            problem TEXT NOT NULL
+        );
+    CREATE INDEX outbox_due ON outbox (receiver, due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_waiting ON outbox (upload_id, receiver, number)
+            WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_in_order ON outbox (number) WHERE due_at IS NOT NULL;
+    CREATE INDEX outbox_by_upload ON outbox (upload_id, number);
+    CREATE INDEX outbox_over ON outbox (COALESCE(told_at, created_at))
+            WHERE due_at IS NULL;
+    PRAGMA user_version = 4;
+"""
 
 
 @contextmanager
@@ -113,7 +238,7 @@ def connected(path: Path) -> Iterator[Connection]:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
-            connection.executescript(VERSION_1 + VERSION_2 + VERSION_3)
+            connection.executescript(VERSION_1 + VERSION_2 + VERSION_3 + VERSION_4)
         yield connection
 
 
@@ -121,7 +246,7 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
     with connected(path) as connection:
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT INTO sessions VALUES ({','.join('?' * 22)})",
             (
                 (
                     session.id,
@@ -144,6 +269,13 @@ def plant(path: Path, sessions: Iterable[UploadSession]) -> None:
                     session.kind.name.lower(),
                     json.dumps(list(session.parts)),
                     session.rate,
+                    session.owner,
+                    session.destination,
+                    session.attempts,
+                    session.retry_at,
+                    written_answer(session.receipt),
+                    int(session.receipt is None or session.receipt.is_here),
+                    held(session),
                 )
                 for session in sessions
             ),
@@ -171,10 +303,33 @@ def recorded(path: Path, upload_id: str) -> UploadSession | None:
         echo=json.loads(row["echo"]),
         chunk_size=row["chunk_size"],
         expires_at=row["expires_at"],
-        receipt=Receipt(row["receipt_path"]) if row["receipt_path"] is not None else None,
+        receipt=receipt_in(row),
         kind=Kind[row["kind"].upper()],
         parts=tuple(json.loads(row["parts"])),
         rate=row["rate"],
+        owner=row["owner"],
+        destination=row["destination"],
+        attempts=row["attempts"],
+        retry_at=row["retry_at"],
     )
     assert row["due_at"] == session.due_at
+    assert row["held"] == held(session)
     return session
+
+
+def written_answer(receipt: Receipt | None) -> str | None:
+    if receipt is None or receipt.answer is None:
+        return None
+    answer = receipt.answer
+    body = base64.b64encode(answer.body).decode()
+    return json.dumps([answer.status, dict(answer.headers), body])
+
+
+def receipt_in(row: Row) -> Receipt | None:
+    if row["receipt_path"] is None:
+        return None
+    answer = None
+    if row["receipt_answer"] is not None:
+        status, headers, body = json.loads(row["receipt_answer"])
+        answer = Answer(status, headers, base64.b64decode(body))
+    return Receipt(row["receipt_path"], answer, {0: False, 1: True}[row["receipt_is_here"]])

@@ -21,9 +21,10 @@ from tests.catalogs.conftest import until
 from tusjumbo.catalogs import rows, sqlite
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import UploadNotFound
+from tusjumbo.sessions.quotas import Usage, held
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
-from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Answer, ChunkDigest, Kind, Phase, Receipt, UploadSession
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, PATIENT, CatalogContract, longer
 
@@ -53,7 +54,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 range_sets = st.lists(st.integers(0, MAX_LENGTH), unique=True, max_size=8).map(
     lambda edges: RangeSet(tuple(zip(sorted(edges)[0::2], sorted(edges)[1::2], strict=False)))
 )
-
+answers = st.builds(
+    Answer,
+    status=st.none() | st.integers(100, 599),
+    headers=st.dictionaries(texts, texts),
+    body=st.binary(),
+)
 
 IDS = ("a", "b", "B", "jumbo_0")
 
@@ -71,10 +77,15 @@ def sessions(upload_id: str) -> st.SearchStrategy[UploadSession]:
         echo=st.dictionaries(texts, texts),
         chunk_size=st.integers(1, MAX_LENGTH),
         expires_at=st.none() | times,
-        receipt=st.none() | st.builds(Receipt, path=texts),
+        receipt=st.none()
+        | st.builds(Receipt, path=texts, answer=st.none() | answers, is_here=st.booleans()),
         kind=st.sampled_from(Kind),
         parts=st.lists(st.sampled_from(IDS)).map(tuple),
         rate=st.none() | st.floats(0, allow_nan=False),
+        owner=st.sampled_from([None, "o", "p"]),
+        destination=st.none() | texts,
+        attempts=st.integers(0, 9),
+        retry_at=st.none() | times,
     )
 
 
@@ -116,6 +127,7 @@ async def follow(
             assert await catalog.delete(session.id) is (model.pop(session.id, None) is not None)
             chunks.pop(session.id, None)
         case "update" if session.id in model:
+            session = replace(session, owner=model[session.id].owner)
             after = await catalog.update(session.id, lambda _: session, digests=digests)
             assert after == session
             model[session.id] = session
@@ -157,6 +169,12 @@ async def test_any_history_comes_to_what_a_dictionary_comes_to(
         figures = await catalog.statistics(now, now)
         assert figures.active == len(opened)
         assert figures.active_bytes == pytest.approx(sum(s.length or 0 for s in opened))
+        for owner in ("o", "p"):
+            theirs = [s for s in model.values() if s.owner == owner]
+            expected_usage = Usage(
+                sum(map(held, theirs)), sum(s.phase is Phase.OPEN for s in theirs)
+            )
+            assert await catalog.usage(owner) == expected_usage
         for part in IDS:
             pending = [s for s in model.values() if s.is_pending and part in s.parts]
             assert await catalog.awaiting(part) == sorted(pending, key=lambda s: s.id)

@@ -84,7 +84,7 @@ def is_free(path: Path) -> bool:
 async def test_a_full_disk_is_said_and_survived(
     catalog: SqliteCatalog, path: Path, faults: Faults
 ) -> None:
-    faults.pragma = "PRAGMA max_page_count = 42"
+    faults.pragma = "PRAGMA max_page_count = 56"
     big = replace(NEW, metadata={"filename": b"x" * 9000})
     created: list[str] = []
     refused: list[StorageFull] = []

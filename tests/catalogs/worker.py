@@ -18,6 +18,7 @@ import anyio
 
 from tusjumbo.catalogs.commits import Change
 from tusjumbo.catalogs.sqlite import SqliteCatalog, _update
+from tusjumbo.sessions.quotas import Quota
 from tusjumbo.sessions.session import ChunkDigest, UploadSession
 from tusjumbo.settings import Durability
 
@@ -99,7 +100,7 @@ def fork(catalog: SqliteCatalog) -> None:
     writing = threading.Thread(target=anyio.run, args=(catalog.update, "a", slowly))
     writing.start()
     begun.wait()
-    catalog._writer._waiting.append(Change(partial(_update, "a", counted, ())))
+    catalog._writer._waiting.append(Change(partial(_update, "a", counted, (), None, Quota())))
     child = os.fork()
     if not child:
         say("child", anyio.run(load, catalog))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -31,19 +32,21 @@ _COLUMNS = """number, key, hook, upload_id, receiver, session, origin, created_a
 _ADD = """INSERT INTO outbox (key, hook, upload_id, receiver, session, origin, created_at, due_at,
     attempts, told_at, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 # What nobody has claimed yet and a newer one says as well need not be told any more.
-_REPLACE = """DELETE FROM outbox WHERE upload_id = ? AND receiver = ? AND hook = 'post-receive'
+_REPLACE = """DELETE FROM outbox INDEXED BY outbox_waiting WHERE upload_id = ? AND receiver = ? AND hook = 'post-receive'
     AND due_at IS NOT NULL AND attempts = 0"""
-_OF_RECEIVERS = "receiver IN (SELECT value FROM json_each(?))"
 _IS_FIRST = """NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.upload_id = outbox.upload_id
     AND older.receiver = outbox.receiver AND older.number < outbox.number
     AND older.due_at IS NOT NULL)"""
-_NEXT = f"""SELECT MIN(due_at) FROM outbox
-    WHERE {_OF_RECEIVERS} AND due_at IS NOT NULL AND {_IS_FIRST}"""  # noqa: S608 - constants
+# Of one receiver at a time, an index has them in the order in which they are due.
+_NEXT = f"""SELECT MIN((SELECT due_at FROM outbox
+    WHERE receiver = whose.value AND due_at IS NOT NULL AND {_IS_FIRST}
+    ORDER BY due_at LIMIT 1)) FROM json_each(?) AS whose"""  # noqa: S608 - constants
 _CLAIM = f"""SELECT {_COLUMNS} FROM outbox
-    WHERE {_OF_RECEIVERS} AND due_at <= ? AND {_IS_FIRST}
+    WHERE receiver = ? AND due_at <= ? AND {_IS_FIRST}
     ORDER BY due_at, number LIMIT ?"""  # noqa: S608 - constants
 _CLAIMED = "UPDATE outbox SET due_at = ?, attempts = attempts + 1 WHERE number = ?"
-_SETTLE = "UPDATE outbox SET due_at = NULL, told_at = ?, problem = '' WHERE number = ?"
+_SETTLE = """UPDATE outbox SET due_at = NULL, told_at = ?, problem = ''
+    WHERE number = ? AND (due_at IS NOT NULL OR told_at IS NULL)"""
 _POSTPONE = """UPDATE outbox SET due_at = ?, problem = ?
     WHERE number = ? AND due_at IS NOT NULL"""
 _LISTING = f"SELECT {_COLUMNS} FROM outbox WHERE number > ?"  # noqa: S608 - constants
@@ -111,11 +114,11 @@ class SqliteOutbox:
     async def claim(
         self, receivers: Collection[str], now: float, until: float, limit: int
     ) -> Sequence[News]:
-        whose = json.dumps(list(receivers))
         # Who looks often should find out by reading that there is nothing to write.
-        if not await self._read(_CLAIM, whose, now, 1):
+        due_at = await self.next_due(receivers)
+        if due_at is None or due_at > now:
             return []
-        return await self._change(partial(_claim, whose, now, until, limit))
+        return await self._change(partial(_claim, set(receivers), now, until, limit))
 
     async def settle(self, news: News, now: float) -> None:
         await self._change(partial(_execute, _SETTLE, now, news.number))
@@ -153,16 +156,23 @@ def _execute(query: str, *values_and_connection: Any) -> int:
 
 
 def _claim(
-    whose: str, now: float, until: float, limit: int, connection: sqlite3.Connection
+    receivers: Collection[str],
+    now: float,
+    until: float,
+    limit: int,
+    connection: sqlite3.Connection,
 ) -> list[News]:
-    found = connection.execute(_CLAIM, (whose, now, limit)).fetchall()
-    news = [_decoded(row, claimed_until=until) for row in found]
+    found: list[News] = []
+    for receiver in receivers:
+        found.extend(map(_decoded, connection.execute(_CLAIM, (receiver, now, limit))))
+    found.sort(key=lambda each: (each.due_at, each.number))
+    news = [replace(each, due_at=until, attempts=each.attempts + 1) for each in found[:limit]]
     for each in news:
         connection.execute(_CLAIMED, (until, each.number))
     return news
 
 
-def _decoded(row: tuple[Any, ...], claimed_until: float | None = None) -> News:
+def _decoded(row: tuple[Any, ...]) -> News:
     number, key, hook, _, receiver, session, origin, created_at, due_at, attempts, *rest = row
     told_at, problem = rest
     try:
@@ -177,8 +187,8 @@ def _decoded(row: tuple[Any, ...], claimed_until: float | None = None) -> News:
         call=call,
         receiver=receiver,
         created_at=created_at,
-        due_at=due_at if claimed_until is None else claimed_until,
-        attempts=attempts + (claimed_until is not None),
+        due_at=due_at,
+        attempts=attempts,
         told_at=told_at,
         problem=problem,
         number=number,

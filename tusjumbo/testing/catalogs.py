@@ -23,7 +23,7 @@ from tusjumbo.errors import UploadNotFound
 from tusjumbo.ports import Catalog
 from tusjumbo.sessions.ranges import RangeSet
 from tusjumbo.sessions.rules import MAX_LENGTH
-from tusjumbo.sessions.session import Kind, Phase, Receipt, UploadSession
+from tusjumbo.sessions.session import Answer, Kind, Phase, Receipt, UploadSession
 from tusjumbo.testing.records import RecordsContract
 
 PATIENT = 30.0
@@ -57,6 +57,19 @@ SESSIONS = {
     "joined": replace(NEW, length=0, kind=Kind.FINAL, parts=("b",), phase=Phase.SEALED),
     "other chunks": replace(NEW, id="A-b_c" + "0" * 120, chunk_size=1),
     "rate": replace(NEW, rate=1e9 / 7),
+    "owner": replace(NEW, owner="\u8c61 'o' \U0001f418", length=5, destination="in/na\u00efve.csv"),
+    "nobody's name": replace(NEW, owner="", destination=""),
+    "tried again": replace(NEW, length=0, phase=Phase.SEALED, attempts=7, retry_at=9.125),
+    "assembling": replace(
+        NEW,
+        length=0,
+        phase=Phase.ASSEMBLING,
+        receipt=Receipt("", Answer(None, {"ETag": '"\xe9"'}, bytes(range(256)))),
+    ),
+    "stopped": replace(NEW, length=9, ranges=RangeSet(((0, 7),)), phase=Phase.STOPPED, owner="o"),
+    "elsewhere": replace(
+        NEW, length=0, phase=Phase.DONE, receipt=Receipt("s3://b/k", Answer(201), is_here=False)
+    ),
 }
 
 
@@ -123,10 +136,12 @@ class CatalogContract(RecordsContract, ABC):
         assert await catalog.load(session.id) == session
 
     @pytest.mark.parametrize("session", SESSIONS.values(), ids=SESSIONS)
-    async def test_everything_can_change_but_the_id(
+    async def test_everything_can_change_but_the_id_and_the_owner(
         self, catalog: Catalog, session: UploadSession
     ) -> None:
-        before = replace(NEW, id=session.id, created_at=9.0, updated_at=9.0, length=9)
+        before = replace(
+            NEW, id=session.id, created_at=9.0, updated_at=9.0, length=9, owner=session.owner
+        )
         await self._planted(before)
         assert await catalog.update(session.id, lambda _: session) == session
         assert await self._recorded(session.id) == session
@@ -205,6 +220,16 @@ class CatalogContract(RecordsContract, ABC):
             await catalog.update("a", lambda session: replace(session, id="b"))
         assert await self._recorded("a") == NEW
         assert await self._recorded("b") == replace(NEW, id="b", length=5)
+
+    @pytest.mark.parametrize(("owner", "other"), [("o", "p"), ("o", None), (None, "o")])
+    async def test_a_change_gives_nothing_to_somebody_else(
+        self, catalog: Catalog, owner: str | None, other: str | None
+    ) -> None:
+        theirs = replace(NEW, owner=owner)
+        await self._planted(theirs)
+        with pytest.raises(ValueError, match="a"):
+            await catalog.update("a", lambda session: replace(session, owner=other))
+        assert await self._recorded("a") == theirs
 
     async def test_changes_from_everywhere_are_never_lost(
         self, catalog: Catalog, rival: Catalog
