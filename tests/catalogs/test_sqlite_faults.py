@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 
 from tests.catalogs import raw
 from tests.catalogs.conftest import until
+from tusjumbo.application import Hook, HookCall, News
 from tusjumbo.catalogs import database
 from tusjumbo.catalogs.sqlite import SqliteCatalog
 from tusjumbo.errors import CatalogFailed, ConfigurationError, StorageFull
+from tusjumbo.sessions.quotas import Quota, Usage
 from tusjumbo.sessions.ranges import RangeSet
-from tusjumbo.sessions.session import ChunkDigest, Kind, Phase
+from tusjumbo.sessions.session import ChunkDigest, Kind, Phase, Receipt, UploadSession
 from tusjumbo.sessions.statistics import Statistics
 from tusjumbo.settings import Durability
 from tusjumbo.testing.catalogs import NEW, longer
@@ -210,6 +213,39 @@ async def test_no_half_of_a_change_is_recorded(
     assert [(s.id, s.offset) for s in await catalog.listing()] == [("a", 0), ("b", 1)]
     assert await catalog.digests("a") == {}
     assert (await catalog.update("a", longer)).offset == 1
+
+
+def told(before: UploadSession | None, after: UploadSession | None) -> Sequence[News]:
+    session = after or before
+    assert session is not None
+    call = HookCall(Hook.POST_FINISH, session, key="k")
+    return [News(call=call, receiver="r", created_at=1.0, due_at=1.0)]
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO outbox", "COMMIT"])
+@pytest.mark.parametrize("deed", ["create", "update", "delete"])
+async def test_neither_a_change_nor_its_news_without_the_other(
+    catalog: SqliteCatalog, path: Path, faults: Faults, deed: str, statement: str
+) -> None:
+    theirs = replace(NEW, owner="o", length=5)
+    raw.plant(path, [theirs])
+    calls: dict[str, Call] = {
+        "create": lambda: catalog.create(replace(theirs, id="b"), tell=told),
+        "update": lambda: catalog.update("a", partial(replace, length=9), tell=told),
+        "delete": lambda: catalog.delete("a", tell=told),
+    }
+    faults.failing[statement] = sqlite3.SQLITE_FULL
+    with pytest.raises(StorageFull):
+        await calls[deed]()
+    faults.failing.clear()
+    assert is_free(path)
+    assert await catalog.listing() == [theirs]
+    assert await catalog.usage("o") == Usage(5, 1)
+    assert await catalog.outbox.news() == []
+    await calls[deed]()
+    assert await catalog.listing() != [theirs]
+    assert await catalog.usage("o") != Usage(5, 1)
+    assert len(await catalog.outbox.news()) == 1
 
 
 @pytest.mark.parametrize("statement", ["REPLACE INTO chunks", "COMMIT"])
@@ -472,3 +508,49 @@ async def test_uploads_of_version_2_are_counted(catalog: SqliteCatalog, path: Pa
     assert (figures.finished_today, figures.finished_this_week) == (1, 4)
     assert figures.bytes_this_week == 360
     assert schema(path)[0] == len(database.STEPS)
+
+
+async def test_uploads_of_version_3_are_nobodys(path: Path, durability: Durability) -> None:
+    """From before there were owners: `held` is 0 there, until they change."""
+    columns = "id, created_at, updated_at, length, ranges, phase, receipt_path, due_at"
+    rows = [
+        ("open", 1.0, 1.0, 10, "0-5", "open", None, None),
+        ("deferred", 1.0, 1.0, None, "0-7", "open", None, None),
+        ("sealed", 1.0, 1.0, 3, "0-3", "sealed", None, 1.0),
+        ("done", 1.0, 1.0, 3, "0-3", "done", "completed/a", None),
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(raw.VERSION_1 + raw.VERSION_2 + raw.VERSION_3)
+        connection.executemany(
+            f"INSERT INTO sessions ({columns}, metadata, echo, chunk_size)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '{}', '{}', 5)",
+            rows,
+        )
+        connection.execute("INSERT INTO chunks VALUES ('open', 0, x'00', 1.0)")
+        connection.commit()
+    catalog = SqliteCatalog(path, durability, quota=Quota(max_bytes=1, max_uploads=1))
+    found = {session.id: session for session in await catalog.listing()}
+    assert sorted(found) == sorted(row[0] for row in rows)
+    for session in found.values():
+        assert (session.owner, session.destination) == (None, None)
+        assert (session.attempts, session.retry_at) == (0, None)
+    assert found["done"].receipt == Receipt("completed/a")
+    assert list(await catalog.digests("open")) == [0]
+
+    def owners() -> list[tuple[str, int, int]]:
+        with raw.connected(path) as connection:
+            return connection.execute("SELECT * FROM owners").fetchall()
+
+    assert owners() == []
+    assert (await catalog.update("open", longer)).offset == 6
+    await catalog.update("deferred", partial(replace, length=99))
+    await catalog.update("sealed", partial(replace, phase=Phase.DONE))
+    await catalog.update("done", partial(replace, phase=Phase.OPEN))
+    await catalog.create(replace(NEW, length=2))
+    assert await catalog.delete("open") is True
+    assert owners() == []
+    await catalog.create(replace(NEW, id="theirs", owner="o", length=1), tell=told)
+    assert owners() == [("o", 1, 1)]
+    assert len(await catalog.outbox.news()) == 1
+    assert schema(path)[0] == len(database.STEPS)
+    await catalog.aclose()

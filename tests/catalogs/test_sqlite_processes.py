@@ -102,6 +102,31 @@ def test_processes_record_chunks_of_one_upload(path: Path, durability: Durabilit
     assert is_sound(path)
 
 
+def test_processes_together_have_no_more_than_the_quota(path: Path, durability: Durability) -> None:
+    """15 uploads and 100 bytes: 15 are made with a byte each, and 9 of them grow to 10."""
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(process("claim room", path, durability, name)) for name in "abc"
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        said = [line for w in workers for line in w.communicate(timeout=60)[0].splitlines()]
+        assert [worker.returncode for worker in workers] == [0] * 3
+    made = {line.removeprefix("made ") for line in said if line.startswith("made ")}
+    grown = {line.removeprefix("grown ") for line in said if line.startswith("grown ")}
+    sessions = [raw.recorded(path, name) for name in made]
+    assert sorted(s.length or 0 for s in sessions if s) == [1] * 6 + [10] * 9
+    assert len(grown) == 9
+    with raw.connected(path) as connection:
+        assert connection.execute("SELECT * FROM owners").fetchall() == [("o", 96, 15)]
+        assert connection.execute("SELECT COUNT(*) FROM sessions").fetchone() == (15,)
+
+
 @pytest.mark.campaign
 def test_a_killed_process_leaves_the_old_row_or_the_new(path: Path, durability: Durability) -> None:
     raw.plant(path, [NEW])

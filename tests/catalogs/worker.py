@@ -18,6 +18,7 @@ import anyio
 
 from tusjumbo.catalogs.commits import Change
 from tusjumbo.catalogs.sqlite import SqliteCatalog, _update
+from tusjumbo.errors import QuotaExceeded, TooManyUploads
 from tusjumbo.sessions.quotas import Quota
 from tusjumbo.sessions.session import ChunkDigest, UploadSession
 from tusjumbo.settings import Durability
@@ -78,6 +79,28 @@ async def chunks(catalog: SqliteCatalog, name: str) -> None:
     await catalog.aclose()
 
 
+async def claim_room(path: Path, durability: Durability, name: str) -> None:
+    """Be told to go, and want more uploads and bytes than there are for everybody."""
+    quota = Quota(max_bytes=100, max_uploads=15)
+    catalog = SqliteCatalog(path, durability, quota=quota)
+    await catalog.usage("o")
+    say("ready")
+    sys.stdin.readline()
+
+    async def create(number: int) -> None:
+        new = replace(NEW, id=f"{name}-{number}", owner="o", length=1)
+        with suppress(TooManyUploads, QuotaExceeded):
+            await catalog.create(new)
+            say("made", new.id)
+            await catalog.update(new.id, partial(replace, length=10))
+            say("grown", new.id)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(create, number)
+    await catalog.aclose()
+
+
 async def once(catalog: SqliteCatalog) -> int:
     return (await catalog.update("a", counted)).offset
 
@@ -123,6 +146,8 @@ def main() -> None:
             anyio.run(join, catalog, more[0])
         case "chunks":
             anyio.run(chunks, catalog, more[0])
+        case "claim room":
+            anyio.run(claim_room, Path(path), Durability(durability), more[0])
         case "fork":
             fork(catalog)
 

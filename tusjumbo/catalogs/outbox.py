@@ -32,8 +32,8 @@ _COLUMNS = """number, key, hook, upload_id, receiver, session, origin, created_a
 _ADD = """INSERT INTO outbox (key, hook, upload_id, receiver, session, origin, created_at, due_at,
     attempts, told_at, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 # What nobody has claimed yet and a newer one says as well need not be told any more.
-_REPLACE = """DELETE FROM outbox INDEXED BY outbox_waiting WHERE upload_id = ? AND receiver = ? AND hook = 'post-receive'
-    AND due_at IS NOT NULL AND attempts = 0"""
+_REPLACE = """DELETE FROM outbox INDEXED BY outbox_waiting WHERE upload_id = ?
+    AND receiver = ? AND hook = 'post-receive' AND due_at IS NOT NULL AND attempts = 0"""
 _IS_FIRST = """NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.upload_id = outbox.upload_id
     AND older.receiver = outbox.receiver AND older.number < outbox.number
     AND older.due_at IS NOT NULL)"""
