@@ -107,7 +107,7 @@ def gate(settings: AccessSettings, given: GateLike | None, clock: Clock) -> Gate
     """
     ways: list[Way] = []
     if settings.url_secret:
-        ways.append(SignedUrls(settings.url_secret.split(), clock=clock))
+        ways.append(SignedUrls(settings.url_secret.splitlines(), clock=clock))
     if settings.tokens is not None:
         ways.append(Tokens(settings.tokens))
     if settings.jwt_keys:

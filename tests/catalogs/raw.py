@@ -125,21 +125,11 @@ VERSION_4 = """
                         bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
             END;
     CREATE TRIGGER owns_other AFTER UPDATE OF phase, held ON sessions
-            WHEN NEW.owner IS OLD.owner AND NEW.owner IS NOT NULL
+            WHEN NEW.owner IS NOT NULL
             BEGIN
                 UPDATE owners SET bytes = bytes + NEW.held - OLD.held,
                     uploads = uploads + (NEW.phase = 'open') - (OLD.phase = 'open')
                     WHERE owner = NEW.owner;
-            END;
-    CREATE TRIGGER gives_away AFTER UPDATE OF owner ON sessions
-            WHEN NEW.owner IS NOT OLD.owner
-            BEGIN
-                UPDATE owners SET bytes = bytes - OLD.held, uploads = uploads - (OLD.phase = 'open')
-                    WHERE owner = OLD.owner;
-                INSERT INTO owners SELECT NEW.owner, NEW.held, NEW.phase = 'open'
-                    WHERE NEW.owner IS NOT NULL
-                    ON CONFLICT (owner) DO UPDATE SET
-                        bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
             END;
     CREATE TRIGGER owns_no_more AFTER DELETE ON sessions WHEN OLD.owner IS NOT NULL
             BEGIN

@@ -200,7 +200,7 @@ async def test_it_is_given_up_in_the_end(caplog: pytest.LogCaptureFixture) -> No
     await world.courier.deliver(1)
     assert (world.row(1).due_at, world.row(1).told_at) == (None, None)
     [record] = [each for each in caplog.records if each.levelno >= logging.ERROR]
-    for word in ("post-create", "of a ", "app", "it is down", "tusjumbo hooks replay 1"):
+    for word in ("post-create", "of a ", "app", "it is down", "tusjumbo replay 1"):
         assert word in record.getMessage()
     app.answer = lambda _: HookAnswer()
     await world.courier.deliver(1)

@@ -34,6 +34,8 @@ def refuse(error: TusJumboError) -> ResponseHead | None:
     status = row.status if row.jumbo is None else row.jumbo
     if status is None:
         return None
+    if isinstance(error, errors.Rejected):
+        status = error.status or status
     headers = [
         ("Content-Type", MEDIA_TYPE),
         ("Cache-Control", "no-store"),

@@ -2,209 +2,37 @@
 and the README's table are made.
 
 `UploadSettings` is what an embedded app needs; `ServerSettings` is what only a process of its own
-needs. Values are checked here, so that a wrong one is the same readable line wherever it came from.
+needs. Values are checked when these are made, so that a wrong one is the same readable line
+wherever it came from.
 """
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar, cast
-
-from tusjumbo.errors import ConfigurationError
-from tusjumbo.settings.groups import AccessSettings as AccessSettings
-from tusjumbo.settings.groups import ArrivalSettings as ArrivalSettings
-from tusjumbo.settings.values import Durability as Durability
-from tusjumbo.settings.values import Duration as Duration
-from tusjumbo.settings.values import FinishMode as FinishMode
-from tusjumbo.settings.values import LocationForm as LocationForm
-from tusjumbo.settings.values import LogFormat as LogFormat
-from tusjumbo.settings.values import LogLevel as LogLevel
-from tusjumbo.settings.values import Size as Size
-from tusjumbo.settings.values import convert
-
-_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # a header's name, RFC 9110 5.6.2
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
-_BASE_URL = re.compile(r"(?:https?://[^/?#@\s]+)?(?:/[^?#\s]*)?", re.ASCII)
-MEDIA_PATTERN = re.compile(
-    r"\*/\*|[a-z0-9!#$%&'+.^_`|~-]+/(?:\*|[a-z0-9!#$%&'+.^_`|~-]+)", re.ASCII | re.IGNORECASE
+from tusjumbo.settings.groups import AccessSettings, ArrivalSettings
+from tusjumbo.settings.servers import ServerSettings
+from tusjumbo.settings.uploads import MEDIA_PATTERN, UploadSettings, upload_settings
+from tusjumbo.settings.values import (
+    Durability,
+    Duration,
+    FinishMode,
+    LocationForm,
+    LogFormat,
+    LogLevel,
+    Size,
 )
-"""A media type, the family of one, or all of them: names as in RFC 9110 5.6.2, without the star."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class UploadSettings(AccessSettings, ArrivalSettings):
-    """What an upload is held to, where it goes and who may reach it."""
-
-    SECTION: ClassVar[str] = "Uploads"
-
-    upload_dir: Path = Path("./data")
-    """Directory for everything: unfinished, finished and abandoned uploads, catalog and locks."""
-    max_size: Size = Size(0)
-    """Largest upload, in bytes or as 5GiB; 0: no limit."""
-    expire_after: Duration = Duration("7d")
-    """An unfinished upload expires this long after its last byte; 0: never."""
-    keep_abandoned: Duration = Duration("7d")
-    """Expired uploads stay in `abandoned/` this long before they are removed."""
-    sweep_every: Duration = Duration("10m")
-    """How often expired uploads are looked for; 0: only by `tusjumbo sweep`."""
-    durability: Durability = Durability.COMMIT
-    """An acknowledged offset survives `commit`: power failure; `os`: a crash of the server."""
-    body_timeout: Duration = Duration("60s")
-    """A request that sends nothing for this long is ended, and its bytes kept; 0: never."""
-    min_rate: Size = Size(0)
-    """Slowest body allowed, in bytes per second (averaged over `body_timeout`); 0: any."""
-    lock_timeout: Duration = Duration("20s")
-    """How long a request waits for another one to leave the same upload."""
-    base_url: str = ""
-    """Where the app is reached, if that cannot be seen from the request: /files or https://host/files."""
-    location: LocationForm = LocationForm.PATH
-    """Address of a new upload: `path` (/files/id) or `url` (https://host/files/id)."""
-    behind_proxy: tuple[str, ...] = ()
-    """Networks whose Forwarded and X-Forwarded-* headers are believed, as 10.0.0.0/8."""
-    downloads: bool = True
-    """Answer GET with finished uploads."""
-    termination: bool = True
-    """Let clients DELETE uploads."""
-    chunk_size: Size = Size("5MiB")
-    """Size of the chunks in which an upload may be sent in any order, and verified."""
-    allow_types: tuple[str, ...] = ()
-    """Types of files that are taken, as image/* or application/pdf, by their content; none: all."""
-    deny_types: tuple[str, ...] = ()
-    """Types of files that are not taken, whatever `allow_types` says."""
-    refuse_disguised: bool = False
-    """Refuse pages, scripts and programs that say they are something else."""
-    remove_parts: bool = False
-    """Remove partial uploads as soon as they are joined; else they expire."""
-    cors_origins: tuple[str, ...] = ("*",)
-    """Web pages that may upload: origins as https://example.org, or * for all; none: ""."""
-    cors_credentials: bool = False
-    """Let those pages send cookies (needs origins by name)."""
-    cors_headers: tuple[str, ...] = ()
-    """Further request headers that pages may send."""
-    cors_expose: tuple[str, ...] = ()
-    """Further response headers that pages may read."""
-    cors_max_age: Duration = Duration("24h")
-    """How long browsers may remember a preflight."""
-
-    def __post_init__(self) -> None:
-        convert(self)
-        for network in self.behind_proxy:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ConfigurationError(str(error), setting="behind_proxy") from error
-        for name in ("allow_types", "deny_types"):
-            _each(self, name, MEDIA_PATTERN, "a media type; write text/csv, or image/*")
-        _each(self, "cors_origins", _ORIGIN, "an origin; write https://example.org, or *")
-        _each(self, "hooks_forward_headers", _TOKEN, "the name of a header")
-        _each(self, "cors_headers", _TOKEN, "the name of a header")
-        _each(self, "cors_expose", _TOKEN, "the name of a header")
-        if self.cors_credentials and "*" in self.cors_origins:
-            raise ConfigurationError(
-                "browsers refuse cookies for *; name the origins in cors_origins",
-                setting="cors_credentials",
-            )
-        if not self.chunk_size:
-            raise ConfigurationError("must be at least one byte", setting="chunk_size")
-        if self.min_rate and not self.body_timeout:
-            raise ConfigurationError("needs a body_timeout to be averaged over", setting="min_rate")
-        if _BASE_URL.fullmatch(self.base_url) is None:
-            raise ConfigurationError(
-                f"{self.base_url!r} is neither a path (/files) nor a URL (https://host/files)",
-                setting="base_url",
-            )
-
-
-def upload_settings(
-    settings: UploadSettings | None, options: Mapping[str, object]
-) -> UploadSettings:
-    """`settings`, or those that `options` name: how an application gives them.
-
-    :raises ConfigurationError: an option that does not exist, or cannot work; or both were given
-    """
-    known = [field.name for field in fields(UploadSettings)]
-    for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
-            raise ConfigurationError(f"there is no such option{hint}", setting=name)
-    if settings is None:
-        return UploadSettings(**cast(dict[str, Any], options))
-    if options:
-        raise ConfigurationError("give settings, or options, but not both", setting="settings")
-    return settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
-    """What `tusjumbo serve` needs besides."""
-
-    SECTION: ClassVar[str] = "Server"
-
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 or :: for all."""
-    port: int = 8080
-    """Port to listen on; 0: any free one."""
-    unix_socket: Path | None = None
-    """Listen on this Unix socket instead."""
-    base_path: str = "/files/"
-    """Path of the upload endpoint; it works with and without the last slash."""
-    jumbo_path: str = "/upload/"
-    """Path of the Jumbo API, which takes the same uploads in chunks; off: ""."""
-    workers: int = 1
-    """Number of worker processes."""
-    tls_certificate: Path | None = None
-    """PEM file with the certificate chain; with `tls_key` the server speaks HTTPS."""
-    tls_key: Path | None = None
-    """PEM file with the private key."""
-    header_timeout: Duration = Duration("30s")
-    """A connection must send a whole request head within this time."""
-    direct_from: Size = Size("64KiB")
-    """Bodies of which so much is to come are read straight into what is written; 0: none."""
-    shutdown_timeout: Duration = Duration("10s")
-    """Running requests get this long to commit and answer when the server stops."""
-    log_format: LogFormat = LogFormat.TEXT
-    """`text` for people, `json` for machines."""
-    log_level: LogLevel = LogLevel.INFO
-    """The least important lines that are written."""
-
-    def __post_init__(self) -> None:
-        convert(self)
-        if not 0 <= self.port <= 65535:
-            raise ConfigurationError(f"{self.port} is not between 0 and 65535", setting="port")
-        if self.workers < 1:
-            raise ConfigurationError(f"{self.workers} is not at least 1", setting="workers")
-        if not self.host:
-            raise ConfigurationError("is empty; write 0.0.0.0 or :: for all", setting="host")
-        _check_path(self, "base_path", "/files/")
-        if self.jumbo_path:
-            _check_path(self, "jumbo_path", "/upload/")
-        if self.jumbo_path == self.base_path:
-            raise ConfigurationError(
-                'is the base_path; choose another one, or "" for none', setting="jumbo_path"
-            )
-        if self.tls_certificate and not self.tls_key:
-            raise ConfigurationError("needs tls_key as well", setting="tls_certificate")
-        if self.tls_key and not self.tls_certificate:
-            raise ConfigurationError("needs tls_certificate as well", setting="tls_key")
-
-
-def _check_path(settings: ServerSettings, name: str, example: str) -> None:
-    path: str = getattr(settings, name)
-    if not path.startswith("/") or _BASE_PATH.fullmatch(path) is None:
-        raise ConfigurationError(
-            f"{path!r} is not a path like {example} (letters, digits and ._~-)", setting=name
-        )
-    object.__setattr__(settings, name, path.rstrip("/") + "/")
-
-
-def _each(settings: UploadSettings, name: str, grammar: re.Pattern[str], what: str) -> None:
-    for word in getattr(settings, name):
-        if grammar.fullmatch(word) is None:
-            raise ConfigurationError(f"{word!r} is not {what}", setting=name)
+__all__ = [
+    "MEDIA_PATTERN",
+    "AccessSettings",
+    "ArrivalSettings",
+    "Durability",
+    "Duration",
+    "FinishMode",
+    "LocationForm",
+    "LogFormat",
+    "LogLevel",
+    "ServerSettings",
+    "Size",
+    "UploadSettings",
+    "upload_settings",
+]
