@@ -14,6 +14,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
@@ -52,56 +53,69 @@ def _answer(session: UploadSession) -> str | None:
 
 
 _ENCODED: Mapping[str, Callable[[UploadSession], Value]] = {
-    "id": lambda session: session.id,
-    "created_at": lambda session: session.created_at,
-    "updated_at": lambda session: session.updated_at,
-    "length": lambda session: session.length,
+    "id": attrgetter("id"),
+    "created_at": attrgetter("created_at"),
+    "updated_at": attrgetter("updated_at"),
+    "length": attrgetter("length"),
     "ranges": lambda session: str(session.ranges),
     "phase": lambda session: session.phase.value,
     "metadata": _metadata,
     "echo": lambda session: json.dumps(dict(session.echo)) if session.echo else "{}",
-    "chunk_size": lambda session: session.chunk_size,
-    "expires_at": lambda session: session.expires_at,
+    "chunk_size": attrgetter("chunk_size"),
+    "expires_at": attrgetter("expires_at"),
     "receipt_path": lambda session: session.receipt.path if session.receipt else None,
     "kind": lambda session: session.kind.value,
     "parts": lambda session: json.dumps(session.parts) if session.parts else "[]",
-    "rate": lambda session: session.rate,
-    "owner": lambda session: session.owner,
-    "destination": lambda session: session.destination,
-    "attempts": lambda session: session.attempts,
-    "retry_at": lambda session: session.retry_at,
+    "rate": attrgetter("rate"),
+    "owner": attrgetter("owner"),
+    "destination": attrgetter("destination"),
+    "attempts": attrgetter("attempts"),
+    "retry_at": attrgetter("retry_at"),
     "receipt_answer": _answer,
     "receipt_is_here": lambda session: int(session.receipt is None or session.receipt.is_here),
 }
 _DEAR = ("metadata", "echo", "parts")
 """Columns, named as what they are made of, that seldom change and take long to write."""
 
+_LATE = attrgetter("owner", "destination", "attempts", "retry_at", "receipt")
+"""What the columns from `owner` on are made of. Few changes are about any of it."""
+
 COLUMNS = tuple(_ENCODED)
 """In the order of a `Row`."""
+WRITTEN = (*COLUMNS, "due_at", "held")
+"""In the order of what `encode` returns."""
+_EARLY = tuple(_ENCODED.items())[: COLUMNS.index("owner")]
 
 
-def encode(session: UploadSession) -> dict[str, Value]:
-    """The columns of a session by name, `due_at` among them."""
-    columns = {name: value(session) for name, value in _ENCODED.items()}
-    _keep(cast(Row, tuple(columns.values())), session)
-    return {**columns, "due_at": session.due_at, "held": held(session)}
+def _share(session: UploadSession) -> int:
+    """What is nobody's is in nobody's way."""
+    return 0 if session.owner is None else held(session)
+
+
+def encode(session: UploadSession) -> tuple[Value, ...]:
+    """The columns of a session, `WRITTEN`."""
+    row = cast(Row, tuple([value(session) for value in _ENCODED.values()]))
+    _keep(row, session)
+    return (*row, session.due_at, _share(session))
 
 
 def changes(row: Row, before: UploadSession, after: UploadSession) -> dict[str, Value]:
     """What to write into the `row` of `before` to make it that of `after`."""
     found: dict[str, Value] = {}
     values: list[Value] = []
-    for (name, value), old in zip(_ENCODED.items(), row, strict=True):
+    is_late = _LATE(before) != _LATE(after)
+    columns = _ENCODED.items() if is_late else _EARLY
+    for (name, value), old in zip(columns, row, strict=False):
         same = name in _DEAR and getattr(before, name) == getattr(after, name)
         new = old if same else value(after)
         values.append(new)
         if new != old:
             found[name] = new
-    _keep(cast(Row, tuple(values)), after)
+    _keep(cast(Row, (*values, *row[len(values) :])), after)
     if before.due_at != after.due_at:
         found["due_at"] = after.due_at
-    if (now_held := held(after)) != held(before):
-        found["held"] = now_held
+    if (share := _share(after)) != _share(before):
+        found["held"] = share
     return found
 
 

@@ -47,9 +47,8 @@ _GATHER = _SELECT + "WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
 _AWAITING = (
     _SELECT + "WHERE id IN (SELECT upload_id FROM awaited WHERE part_id = ?) ORDER BY id"  # noqa: S608 - constants
 )
-_WRITTEN = (*rows.COLUMNS, "due_at", "held")
-_INSERT = f"""INSERT INTO sessions ({", ".join(_WRITTEN)})
-    VALUES ({", ".join(f":{name}" for name in _WRITTEN)})"""  # noqa: S608 - constants
+_INSERT = f"""INSERT INTO sessions ({", ".join(rows.WRITTEN)})
+    VALUES ({", ".join("?" for _ in rows.WRITTEN)})"""  # noqa: S608 - constants
 _DELETE = "DELETE FROM sessions WHERE id = ?"
 _RECORD = "REPLACE INTO chunks (upload_id, number, sha256, recorded_at) VALUES (?, ?, ?, ?)"
 _DIGESTS = """SELECT number, sha256, recorded_at FROM chunks
