@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.harness.buckets import buckets
 from tests.harness.process import ROOT, START_DEADLINE, Server, free_port
+from tests.harness.receiver import Receiver
 from tests.harness.tus import Tus
 from tests.harness.wire import DEADLINE, Endpoint, poll
 from tusjumbo.cli.reference import BEGIN, END, inserted
 from tusjumbo.cli.sources import build, gather
+from tusjumbo.hooks.signatures import verify
 from tusjumbo.settings import ServerSettings, UploadSettings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,8 +67,8 @@ def test_every_block_is_executed_by_a_test_below() -> None:
         "bash": 4,
         "js": 1,
         "html": 2,
-        "python": 5,
-        "toml": 1,
+        "python": 6,
+        "toml": 2,
         "nginx": 1,
     }
 
@@ -296,13 +299,82 @@ def test_csv(capsys: pytest.CaptureFixture[str]) -> None:
     assert "line=16" in said
 
 
+# --- when an upload arrives ----------------------------------------------------------------------
+
+
+ALICE = {"Authorization": "Bearer alices-token"}
+
+
+def test_my_users_are_scanned_moved_and_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+    scanner = Path("scanner")
+    scanner.write_text("#!/bin/sh\n! grep -q virus $1\n")
+    scanner.chmod(0o755)
+    with TestClient(_application(BLOCKS["python"][5])) as client:
+        assert _upload(client, "/files") == 401
+        assert _upload(client, "/files", **ALICE) == 201
+        (path,) = Path("data/completed/alice").glob("*/a.txt")
+        assert path.read_bytes() == b"hello"
+        heard = f"alice has sent a.txt: {path.relative_to('data')}\n"
+        poll(lambda: heard in capfd.readouterr().out, DEADLINE, "nobody was told")
+        sick = {"Tus-Resumable": "1.0.0", "Upload-Length": "7"} | ALICE
+        address = client.post("/files", headers=sick).headers["location"]
+        offset = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        refused = client.patch(address, headers=sick | offset, content=b"a virus")
+        assert (refused.status_code, refused.text) == (422, "This file is not clean.\n")
+        assert client.head(address, headers=sick).status_code == 404
+    assert list(Path("data/completed/alice").glob("*/*")) == [path]
+
+
+@pytest.mark.wire
+def test_the_same_without_a_line_of_code(tmp_path: Path) -> None:
+    """The real server with the README's file, a receiver, and moto's S3."""
+    Path("tokens.txt").write_text("alices-token alice\n")
+    Path("tokens.txt").chmod(0o600)
+    Path("secret.txt").write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQ=\n")
+    Path("scan").write_text(
+        '#!/bin/sh\ngrep -q "Size.:7" && echo \'{"RejectUpload": true}\'\ntrue\n'
+    )
+    Path("scan").chmod(0o755)
+    with Receiver() as receiver, buckets("films") as s3:
+        text = BLOCKS["toml"][0].replace("https://app.example.org/hooks", receiver.url)
+        Path("tusjumbo.toml").write_text(text)
+        settings = {"TUSJUMBO_CONFIG": str(Path("tusjumbo.toml").absolute())}
+        places = {"TUSJUMBO_TOKENS": str(Path("tokens.txt").absolute())}
+        places |= {"TUSJUMBO_HOOKS_SECRET": f"file:{Path('secret.txt').absolute()}"}
+        steps = f"script:{Path('scan').absolute()} push:s3://films/{{owner}}/{{id}}/{{filename}}"
+        assert "push:s3://films/{owner}/{id}/{filename}" in text
+        places |= {"TUSJUMBO_ASSEMBLE": steps}
+        with Server(
+            tmp_path / "data", environment={**settings, **places, **s3.variables}
+        ) as server:
+            tus = Tus(server.endpoint)
+            metadata = {"filename": "a.txt"}
+            path = tus.create(5, metadata, ALICE, b"hello")
+            upload_id = path.rpartition("/")[2]
+            poll(
+                lambda: any(told.hook == "post-finish" for told in receiver.of(upload_id)),
+                DEADLINE,
+                "nobody was told",
+            )
+            assert s3.content("films", f"alice/{upload_id}/a.txt") == b"hello"
+            for told in receiver.of(upload_id):
+                assert verify(told.body, told.headers, "c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
+            refused = tus.create(7, metadata, ALICE, b"a virus").rpartition("/")[2]
+            poll(
+                lambda: any(told.hook == "post-terminate" for told in receiver.of(refused)),
+                DEADLINE,
+                "it was not refused",
+            )
+        assert not list(Path("data/completed").glob("*"))
+
+
 # --- configuration -------------------------------------------------------------------------------
 
 
 def test_toml() -> None:
-    Path("tusjumbo.toml").write_text(BLOCKS["toml"][0])
+    Path("tusjumbo.toml").write_text(BLOCKS["toml"][1])
     given = gather({}, {})
-    assert len(given) == len(BLOCKS["toml"][0].splitlines())
+    assert len(given) == len(BLOCKS["toml"][1].splitlines())
     assert build(ServerSettings, given).port == 9000
     assert build(UploadSettings, given).max_size == 5 * 1024**3
 

@@ -236,3 +236,36 @@ def test_base_urls(url: str) -> None:
 def _written(**values: Any) -> dict[str, Any]:
     """Values as somebody writes them, which a type checker would not let through."""
     return values
+
+
+def test_a_secret_is_not_shown_and_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("from a file\n")
+    for written, secret in (("as it is", "as it is"), (f"file:{path}", "from a file")):
+        settings = UploadSettings(url_secret=written)  # type: ignore[arg-type]
+        assert settings.url_secret == secret
+        assert secret not in repr(settings)
+        assert UploadSettings(url_secret=settings.url_secret).url_secret == secret
+    with pytest.raises(ConfigurationError, match="url_secret: cannot read a secret from"):
+        UploadSettings(url_secret=f"file:{tmp_path / 'none'}")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "items"),
+    [
+        ("", ()),
+        ("zstd", ("zstd",)),
+        ("move:{a},{b} zstd", ("move:{a},{b}", "zstd")),
+        (["move:a b", " zstd "], ("move:a b", "zstd")),
+        (("a", ""), ("a",)),
+    ],
+)
+def test_lists_in_which_commas_may_be(written: object, items: tuple[str, ...]) -> None:
+    settings = UploadSettings(assemble=written)  # type: ignore[arg-type]
+    assert settings.assemble == items
+
+
+@pytest.mark.parametrize("written", [5, ["a", 5], {"a": "b"}])
+def test_not_a_list_of_texts(written: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"assemble: .* is not a list of texts"):
+        UploadSettings(assemble=written)  # type: ignore[arg-type]

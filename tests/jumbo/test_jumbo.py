@@ -18,10 +18,15 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.harness.wire import poll
 from tusjumbo import (
+    Arrival,
+    Assembled,
     AsyncJumbo,
     ConfigurationError,
     Event,
+    Hook,
+    HookCall,
     Jumbo,
     UploadFinished,
     UploadSession,
@@ -38,6 +43,7 @@ from tusjumbo.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
+from tusjumbo.hooks.functions import Function
 from tusjumbo.sessions import rules
 from tusjumbo.sessions.commands import Command, Create, Join
 from tusjumbo.sessions.outcomes import Created
@@ -464,3 +470,43 @@ def test_a_part_that_is_completed_by_a_chunk_completes_the_file(tmp_path: Path) 
         status = jumbo.get_status(whole)
         assert status["status"] == "completed"
         assert Path(status["path"]).read_bytes() == 2 * CONTENT
+
+
+# --- hooks and assemblers ------------------------------------------------------------------------
+
+
+def _heard(calls: list[HookCall]) -> list[Hook]:
+    return [call.hook for call in list(calls) if not call.hook.asks]
+
+
+def test_hooks_are_told_and_assemblers_called(tmp_path: Path) -> None:
+    calls: list[HookCall] = []
+
+    def assemble(arrival: Arrival) -> Assembled:
+        return Assembled(path=f"made/{arrival.session.filename}")
+
+    listener = Function(calls.append, name="app")
+    with Jumbo(tmp_path, chunk_size=SIZE, hooks=[listener], assemble=[assemble]) as jumbo:
+        upload_id = jumbo.start_upload("a.bin", len(CONTENT))["upload_id"]
+        for number in range(5):
+            piece = CONTENT[number * SIZE : (number + 1) * SIZE]
+            said = jumbo.upload_chunk(upload_id, number, piece)
+        assert said["path"] == str(tmp_path / "completed/made/a.bin")
+        poll(lambda: Hook.POST_FINISH in _heard(calls), 20, "nobody was told")
+    assert (tmp_path / "completed/made/a.bin").read_bytes() == CONTENT
+    assert _heard(calls)[0] is Hook.POST_CREATE
+
+
+def test_in_the_background_a_program_without_a_loop_goes_on(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def assemble(arrival: Arrival) -> None:
+        assert go.wait(20)
+
+    with Jumbo(tmp_path, assemble=[assemble], finish="background") as jumbo:
+        upload_id = jumbo.start_upload("a.bin", 5)["upload_id"]
+        assert jumbo.upload_chunk(upload_id, 0, b"hello")["status"] == "assembling"
+        assert jumbo.get_status(upload_id)["status"] == "assembling"
+        go.set()
+        poll(lambda: jumbo.get_status(upload_id)["status"] == "completed", 20, "it is not done")
+    assert (tmp_path / "completed/a.bin").read_bytes() == b"hello"

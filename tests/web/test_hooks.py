@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -270,7 +271,7 @@ async def test_a_file_that_was_handed_on_is_not_here(serve: Serve, upload_dir: P
     ],
 )
 def test_what_cannot_work_is_said_at_the_start(
-    upload_dir: Path, options: dict[str, str], problem: str
+    upload_dir: Path, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         TusJumbo(upload_dir=upload_dir, **options)
