@@ -106,8 +106,11 @@ class Catalog(Protocol):
         """The sessions, in id order, that are pending (`is_pending`) and have this part."""
         ...
 
-    async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
-        """At most `limit` sessions whose `due_at` is not after `now`, longest due first."""
+    async def due(
+        self, now: float, limit: int, phases: Collection[Phase] = ()
+    ) -> Sequence[UploadSession]:
+        """At most `limit` sessions whose `due_at` is not after `now`, longest due first; only those
+        in one of `phases`, if there are any."""
         ...
 
     async def listing(

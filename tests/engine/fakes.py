@@ -128,9 +128,12 @@ class DictCatalog:
         await checkpoint()
         return [s for s in self.sessions.values() if s.is_pending and part_id in s.parts]
 
-    async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
+    async def due(
+        self, now: float, limit: int, phases: Collection[Phase] = ()
+    ) -> Sequence[UploadSession]:
         await checkpoint()
         due = [s for s in self.sessions.values() if s.due_at is not None and s.due_at <= now]
+        due = [s for s in due if not phases or s.phase in phases]
         return sorted(due, key=lambda s: s.due_at or 0.0)[:limit]
 
     async def listing(

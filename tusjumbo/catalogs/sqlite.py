@@ -43,6 +43,10 @@ _LOAD = _SELECT + "WHERE id = ?"
 _LISTING = _SELECT + "WHERE id > ? ORDER BY id LIMIT ?"
 _LISTING_OF_PHASE = _SELECT + "WHERE phase = ? AND id > ? ORDER BY id LIMIT ?"
 _DUE = _SELECT + "WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
+_DUE_IN_PHASES = (
+    _SELECT  # noqa: S608 - constants
+    + "WHERE due_at <= ? AND phase IN (SELECT value FROM json_each(?)) ORDER BY due_at, id LIMIT ?"
+)
 _GATHER = _SELECT + "WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
 _AWAITING = (
     _SELECT + "WHERE id IN (SELECT upload_id FROM awaited WHERE part_id = ?) ORDER BY id"  # noqa: S608 - constants
@@ -144,8 +148,13 @@ class SqliteCatalog:
     async def awaiting(self, part_id: str) -> Sequence[UploadSession]:
         return await self._reading(self._read, _AWAITING, part_id)
 
-    async def due(self, now: float, limit: int) -> Sequence[UploadSession]:
-        return await self._reading(self._read, _DUE, now, limit)
+    async def due(
+        self, now: float, limit: int, phases: Collection[Phase] = ()
+    ) -> Sequence[UploadSession]:
+        if not phases:
+            return await self._reading(self._read, _DUE, now, limit)
+        names = json.dumps([phase.value for phase in phases])
+        return await self._reading(self._read, _DUE_IN_PHASES, now, names, limit)
 
     async def listing(
         self, *, phase: Phase | None = None, after: str = "", limit: int = 100

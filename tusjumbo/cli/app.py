@@ -7,10 +7,13 @@ on standard error: 2 is the exit code for what was asked, 1 for what happened.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import re
+import secrets
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from importlib.metadata import version
@@ -24,6 +27,7 @@ from tusjumbo.cli.options import CONFIG_VARIABLE, OPTIONS, Option
 from tusjumbo.cli.sources import Given
 from tusjumbo.cli.text import printable
 from tusjumbo.errors import ConfigurationError, TusJumboError
+from tusjumbo.gates.signed import SignedUrls
 from tusjumbo.sessions.session import Phase
 from tusjumbo.settings import ArrivalSettings, Duration, ServerSettings, Size, UploadSettings
 from tusjumbo.settings.values import Items, Secret
@@ -56,6 +60,8 @@ app = App(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # where package.module:function is looked for, as by `python -m`
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -264,6 +270,41 @@ def hooks(
     from tusjumbo.cli.outbox import list_news
 
     list_news(_existing(flags), upload, every=every, as_json=json)
+    return 0
+
+
+@app.command
+@_taking(*_only("url_secret"))
+def sign(
+    *,
+    owner: Annotated[str | None, Parameter(help="Whose uploads they are.")] = None,
+    upload: Annotated[
+        str | None, Parameter(name="--upload", help="For this upload alone, not for making some.")
+    ] = None,
+    valid: Annotated[str, Parameter(help="How long it is good for.")] = "1h",
+    **flags: Any,
+) -> int:
+    """Say what to add to an address, so that who has it needs nothing else."""
+    given = _gather(flags)
+    known = sources.build(UploadSettings, given).url_secret.splitlines()
+    try:
+        until = time.time() + Duration(valid)
+        print("?" + SignedUrls(known).sign(expires_at=until, owner=owner, upload_id=upload))
+    except ConfigurationError as error:
+        raise sources.located(error, given) from error
+    except ValueError as error:
+        raise ConfigurationError(str(error), setting="valid") from error
+    return 0
+
+
+@app.command
+def token(owner: Annotated[str, Parameter(name="OWNER", help="Whose uploads they are.")], /) -> int:
+    """Make a bearer token, and the line that makes the file of tokens know it."""
+    if not owner or len(owner.split()) != 1 or "#" in owner:
+        raise ConfigurationError(f"{owner!r} has to be one word, without #", setting="OWNER")
+    made = secrets.token_urlsafe(32)
+    print(f"token: {made}")
+    print(f"line:  sha256:{hashlib.sha256(made.encode()).hexdigest()} {owner}")
     return 0
 
 

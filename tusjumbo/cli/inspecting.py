@@ -134,6 +134,8 @@ def _facts(session: UploadSession) -> dict[str, object]:
         "kind": session.kind.value,
         "parts": list(session.parts),
         "phase": session.phase.value,
+        "owner": session.owner,
+        "attempts": session.attempts,
         "offset": session.offset,
         "received": session.ranges.total,
         "length": session.length,
@@ -213,6 +215,13 @@ def _story(session: UploadSession, now: float) -> Iterator[tuple[str, str]]:
     yield "id", session.id
     yield "kind", session.kind.value
     yield "phase", session.phase.value
+    if session.owner is not None:
+        yield "owner", session.owner
+    if session.destination is not None:
+        yield "wanted at", session.destination
+    if session.attempts and session.is_arrived:
+        again = _until(session.retry_at, now)
+        yield "finishing", f"has failed, attempts: {session.attempts}, again {again}"
     yield "offset", str(session.offset)
     yield "received", f"{session.ranges.total} of {length}{progress}"
     for name, moment in (("created", session.created_at), ("updated", session.updated_at)):

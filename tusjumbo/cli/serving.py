@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging.config
 import shlex
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from typing import cast
 import anyio
 from starlette.responses import PlainTextResponse
 
-from tusjumbo import directories
+from tusjumbo import directories, wiring
 from tusjumbo.cli import logs
 from tusjumbo.cli.text import printable
 from tusjumbo.composition import compose
@@ -70,7 +71,10 @@ def _furnish(upload: UploadSettings) -> None:
 
 
 async def _look(upload: UploadSettings) -> None:
-    """Open the catalog once, so that one that cannot be used is known before anybody uploads."""
+    """Make every part and open the catalog, so that what cannot work is known before anybody
+    uploads.
+    """
+    wiring.gate(upload, None, time.time)
     house = compose(upload)
     try:
         await house.catalog.listing(limit=1)

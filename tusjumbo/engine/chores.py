@@ -35,7 +35,8 @@ AT_ONCE = 4
 """Uploads that are finished side by side."""
 LOOK_EVERY = 2.0
 """Seconds after which others are looked for: whose process died, or whose time has come again."""
-_PAGE = 100
+_MOST = 1000
+"""Uploads that are looked for at once."""
 
 
 @dataclass
@@ -65,16 +66,10 @@ class Chores:
 
     async def look(self) -> None:
         """Finish whatever the catalog says is due."""
-        now = self.means.clock()
-        due: dict[str, Origin] = {}
-        for phase in (Phase.SEALED, Phase.ASSEMBLING):
-            after = ""
-            while page := await self.means.catalog.listing(phase=phase, after=after, limit=_PAGE):
-                after = page[-1].id
-                for session in page:
-                    if session.due_at is not None and session.due_at <= now:
-                        due[session.id] = self._left.pop(session.id, NOBODY)
-        await self._finish_all(due)
+        found = await self.means.catalog.due(
+            self.means.clock(), _MOST, (Phase.SEALED, Phase.ASSEMBLING)
+        )
+        await self._finish_all({it.id: self._left.pop(it.id, NOBODY) for it in found})
 
     async def run(self) -> None:
         """Do both for ever."""

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from tusjumbo import wiring
 from tusjumbo.application import Admission, Identity
 from tusjumbo.errors import Forbidden
 from tusjumbo.flask.bridge import Exchange
@@ -41,7 +42,7 @@ def create_blueprint(
     stored: what is wanted is `admission.action`, the upload `admission.upload_id`. A text is the
     name of who asks, whose uploads are nobody else's then. Anything but a true answer refuses it
     (403); to refuse it otherwise, raise `Unauthorized`, `Forbidden` or one of Werkzeug's exceptions
-    (`abort(401)`).
+    (`abort(401)`). Without it, the settings say who may do what.
     """
     blueprint = Blueprint("jumbo", __name__, url_prefix=url_prefix)
 
@@ -104,6 +105,7 @@ def _api(jumbo: Jumbo) -> JumboExchange:
             settings=settings,
             links=Links(elsewhere(settings)),
             cors=Cors(settings, routes.METHODS),
+            gate=wiring.gate(settings, None, jumbo.twin.house.uploads.clock),
             clock=jumbo.twin.house.uploads.clock,
         )
     return api

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -87,15 +88,21 @@ class AsyncJumbo:
         self._clock = clock
 
     async def start_upload(
-        self, filename: str, total_size: int, metadata: Mapping[str, Any] | None = None
+        self,
+        filename: str,
+        total_size: int,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        owner: str | None = None,
     ) -> Answer:
         """Begin an upload: `{"upload_id", "chunk_size", "total_chunks"}`.
 
-        One of no bytes is completed at once, and says so (`status`, `path`).
+        One of no bytes is completed at once, and says so (`status`, `path`). `owner` is whose it is
+        for those who come by HTTP, and whose quota it counts for.
 
         :raises ValueError: the file is too large, or an argument is not what it should be
         """
-        command = jumbo.creation(filename, total_size, metadata)
+        command = replace(jumbo.creation(filename, total_size, metadata), owner=owner)
         session = (await self._execute(command, Created)).session
         _log.debug("%s: %d bytes in chunks of %d", session.id, total_size, session.chunk_size)
         await self.follow()

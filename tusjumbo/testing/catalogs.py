@@ -372,6 +372,9 @@ class CatalogContract(RecordsContract, ABC):
             assert ids(await catalog.due(now, 10)) == expected
         assert ids(await catalog.due(1e12, 2)) == ["sealed at 10", "goes at 20"]
         assert await catalog.due(1e12, 0) == []
+        some = (Phase.SEALED, Phase.ABANDONED)
+        assert ids(await catalog.due(1e12, 10, some)) == ["sealed at 10", "goes at 20"]
+        assert ids(await catalog.due(1e12, 10, [Phase.ABANDONED])) == ["goes at 20"]
 
     async def test_due_follows_changes(self, catalog: Catalog) -> None:
         await catalog.create(replace(NEW, expires_at=10.0))

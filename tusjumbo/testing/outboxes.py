@@ -119,7 +119,7 @@ class OutboxContract:
     async def test_entries_outlive_their_session(self, catalog: Catalog, outbox: Outbox) -> None:
         await catalog.create(_NEW, tell=_Told())
         await catalog.delete("a")
-        assert _keys(await outbox.claim("r", 1.0, 2.0, 9)) == ["k1"]
+        assert _keys(await outbox.claim(["r"], 1.0, 2.0, 9)) == ["k1"]
 
     # --- in and out ---
 
