@@ -165,10 +165,11 @@ async def test_one_that_rejects_ends_the_upload(whole: bool) -> None:
 async def test_a_creation_whose_assembler_fails_is_kept_and_tried_again() -> None:
     bench = Bench(assembler=Recorder(RuntimeError("no")))
     command = Create(length=100, metadata={}, echo={}, content=Content(announced=100))
-    with pytest.raises(AssemblyFailed):
-        await bench.uploads.execute(command, Script([CONTENT]))
+    outcome = await bench.uploads.execute(command, Script([CONTENT]))
+    assert isinstance(outcome, Created)  # or the client would send all of it once more
     (session,) = bench.catalog.sessions.values()
-    assert session.phase is Phase.SEALED
+    assert outcome.session == session
+    assert (session.phase, session.attempts) == (Phase.SEALED, 1)
     bench.now = 10.0
     await bench.uploads.chores.look()
     assert bench.session(session.id).phase is Phase.DONE
@@ -416,7 +417,13 @@ async def test_each_piece_of_news_has_its_request_and_rings() -> None:
     rest = Append(id=upload_id, at=60, content=Content(announced=40))
     await bench.uploads.execute(rest, Script([CONTENT[60:]]), HERE)
     assert news(bench) == [Hook.POST_CREATE, Hook.INTERRUPTED, Hook.POST_FINISH]
-    assert [it.call.origin for it in bench.catalog.news[1:]] == [HERE, HERE]
+    # One that breaks off when everything is in is not interrupted.
+    other = await bench.create()
+    whole = Append(id=other, at=0, content=Content(announced=None))
+    with pytest.raises(ClientDisconnected):
+        await bench.uploads.execute(whole, Script([CONTENT, CUT]), HERE)
+    assert news(bench)[3:] == [Hook.POST_CREATE, Hook.POST_FINISH]
+    assert [it.call.origin for it in bench.catalog.news[1:3]] == [HERE, HERE]
     assert bench.catalog.news[1].call.session.offset == 60
     assert hooks.rung >= 3
 

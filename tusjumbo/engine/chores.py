@@ -22,7 +22,6 @@ from tusjumbo.errors import (
     AssemblyFailed,
     MediaTypeRefused,
     StaleCommit,
-    SystemFailure,
     UploadLocked,
     UploadNotFound,
     UploadRejected,
@@ -79,7 +78,7 @@ class Chores:
             try:
                 await self.go_on()
                 await self.look()
-            except SystemFailure:
+            except Exception:
                 _log.exception("Looking for uploads to finish failed; it will be tried again.")
             with anyio.move_on_after(0 if self._left else LOOK_EVERY):
                 await bell.wait()

@@ -111,7 +111,7 @@ class Receive:
         if ending is Ending.CUT:
             # All bytes may be in although the body's end was not: then it is finished.
             await self.finish(body.session, delivery.origin)
-        if ending in _BROKEN:
+        if ending in _BROKEN and body.session.phase is Phase.OPEN:
             await self._tell_of_interruption(body.session, delivery.origin)
         if ending is not Ending.END:
             raise self._reason(ending, delivery)

@@ -231,7 +231,9 @@ class Uploads:
                     )
                 return await self.finish(session, origin)
             except AssemblyFailed:
-                raise  # every byte is in, and it is tried again
+                # Every byte is in, and it is tried again; a client that were told of a failure
+                # would send all of it once more.
+                return await self.catalog.load(session.id)
             except (Refusal, SystemFailure):
                 # The client will not learn the address, so nobody could ever continue it.
                 await self._discard(session, origin)
@@ -258,7 +260,7 @@ class Uploads:
         try:
             return await self._receive.create(session, take, content, source, origin)
         except AssemblyFailed:
-            raise
+            return await self.catalog.load(session.id)
         except (Refusal, SystemFailure):
             await self._discard(session, origin)
             raise
@@ -272,7 +274,7 @@ class Uploads:
                 session.id, closing=closing, patience=PATIENCE
             )
         except AssemblyFailed:
-            raise
+            session = await self.catalog.load(session.id)
         except (Refusal, SystemFailure):
             await self._discard(session, origin)
             raise
