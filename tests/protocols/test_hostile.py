@@ -193,7 +193,8 @@ def _joined(command: Join, head: RequestHead, offer: Offer) -> None:
     assert "upload-length" not in head.fields
     assert not head.announced
     assert all(map(ids.is_valid, command.parts))
-    parts = {each: replace(upload(5), id=each, kind=Kind.PARTIAL) for each in command.parts}
+    part = replace(upload(5), kind=Kind.PARTIAL, expires_at=None)
+    parts = {each: replace(part, id=each) for each in command.parts}
     session = joining.joined(command, ID, parts, NOW, LIMITS)
     check_any(tus.encode(Created(session), offer, "/files/{}".format))
     inspected = tus.encode(Inspected(session), offer, "/files/{}".format)
