@@ -162,63 +162,6 @@ VERSION_4 = """
             WHERE due_at IS NULL;
     PRAGMA user_version = 4;
 """
-VERSION_4 = """
-    ALTER TABLE sessions ADD COLUMN owner TEXT;
-    ALTER TABLE sessions ADD COLUMN destination TEXT;
-    ALTER TABLE sessions ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE sessions ADD COLUMN retry_at REAL;
-    ALTER TABLE sessions ADD COLUMN receipt_answer TEXT;
-    ALTER TABLE sessions ADD COLUMN receipt_is_here INTEGER NOT NULL DEFAULT 1;
-    ALTER TABLE sessions ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE owners (
-            owner TEXT NOT NULL PRIMARY KEY,
-            bytes INTEGER NOT NULL,
-            uploads INTEGER NOT NULL
-        ) WITHOUT ROWID;
-    CREATE TRIGGER owns AFTER INSERT ON sessions WHEN NEW.owner IS NOT NULL
-            BEGIN
-                INSERT INTO owners VALUES (NEW.owner, NEW.held, NEW.phase = 'open')
-                    ON CONFLICT (owner) DO UPDATE SET
-                        bytes = bytes + excluded.bytes, uploads = uploads + excluded.uploads;
-            END;
-    CREATE TRIGGER owns_other AFTER UPDATE OF phase, held ON sessions
-            WHEN NEW.owner IS NOT NULL
-            BEGIN
-                UPDATE owners SET bytes = bytes + NEW.held - OLD.held,
-                    uploads = uploads + (NEW.phase = 'open') - (OLD.phase = 'open')
-                    WHERE owner = NEW.owner;
-            END;
-    CREATE TRIGGER owns_no_more AFTER DELETE ON sessions WHEN OLD.owner IS NOT NULL
-            BEGIN
-                UPDATE owners SET bytes = bytes - OLD.held, uploads = uploads - (OLD.phase = 'open')
-                    WHERE owner = OLD.owner;
-                DELETE FROM owners WHERE owner = OLD.owner AND bytes = 0 AND uploads = 0
-                    AND NOT EXISTS (SELECT 1 FROM sessions WHERE owner = OLD.owner);
-            END;
-    CREATE INDEX sessions_by_owner ON sessions (owner) WHERE owner IS NOT NULL;
-    CREATE TABLE outbox (
-            number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-            key TEXT NOT NULL,
-            hook TEXT NOT NULL,
-            upload_id TEXT NOT NULL,
-            receiver TEXT NOT NULL,
-            session TEXT NOT NULL,
-            origin TEXT NOT NULL,
-            created_at REAL NOT NULL,
-            due_at REAL,
-            attempts INTEGER NOT NULL,
-            told_at REAL,
-            problem TEXT NOT NULL
-        );
-    CREATE INDEX outbox_due ON outbox (receiver, due_at) WHERE due_at IS NOT NULL;
-    CREATE INDEX outbox_waiting ON outbox (upload_id, receiver, number)
-            WHERE due_at IS NOT NULL;
-    CREATE INDEX outbox_in_order ON outbox (number) WHERE due_at IS NOT NULL;
-    CREATE INDEX outbox_by_upload ON outbox (upload_id, number);
-    CREATE INDEX outbox_over ON outbox (COALESCE(told_at, created_at))
-            WHERE due_at IS NULL;
-    PRAGMA user_version = 4;
-"""
 
 
 @contextmanager

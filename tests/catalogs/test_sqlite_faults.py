@@ -248,6 +248,25 @@ async def test_neither_a_change_nor_its_news_without_the_other(
     assert len(await catalog.outbox.news()) == 1
 
 
+async def test_news_that_cannot_be_written_fail_their_own_change(
+    catalog: SqliteCatalog, path: Path
+) -> None:
+    def unwritable(before: UploadSession | None, after: UploadSession | None) -> Sequence[News]:
+        return [replace(news, receiver="/hooks\udcff") for news in told(before, after)]
+
+    async def fail() -> None:
+        with pytest.raises(UnicodeEncodeError):
+            await catalog.update("a", longer, tell=unwritable)
+
+    raw.plant(path, [NEW])
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(fail)
+            tasks.start_soon(catalog.update, "a", longer)
+    assert (await catalog.load("a")).offset == 5
+    assert await catalog.outbox.news() == []
+
+
 @pytest.mark.parametrize("statement", ["REPLACE INTO chunks", "COMMIT"])
 async def test_a_digest_that_cannot_be_recorded_takes_its_change_along(
     catalog: SqliteCatalog, path: Path, faults: Faults, statement: str

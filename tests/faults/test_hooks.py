@@ -46,6 +46,10 @@ class Client:
         self.is_over = threading.Event()
         self.failure: BaseException | None = None
 
+    @property
+    def has_seen_all(self) -> bool:
+        return bool(self.finished and self.deleted & self.finished)
+
     def run(self) -> None:
         try:
             while not self.is_over.is_set():
@@ -136,6 +140,12 @@ def test_killed_at_any_moment(tmp_path: Path, workers: int) -> None:
                     threading.Event().wait(chance.uniform(0.05, 0.6))
                     server.kill()
                     server.start()
+                # However slow the machine is, there is something to be compared.
+                poll(
+                    lambda: all(client.has_seen_all or client.failure for client in clients),
+                    DEADLINE * 6,
+                    "nothing gets through",
+                )
             assert [client.failure for client in clients] == [None, None]
             _check(receiver, clients, journal)
 

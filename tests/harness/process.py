@@ -17,6 +17,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -149,11 +150,18 @@ class Server:
         if self._process is None:
             return
         tree = self.tree()
-        for process in tree:
-            if process.is_running():
-                process.kill()
+
+        def is_dead() -> bool:
+            alive = [process for process in tree if _is_killed_alive(process)]
+            return not alive
+
+        is_dead()
         self._process.wait(DEADLINE)
-        poll(lambda: not any(map(is_alive, tree)), DEADLINE, "killed, but not dead")
+        try:
+            poll(is_dead, DEADLINE, "killed, but not dead")
+        except AssertionError as error:
+            error.add_note("\n".join(map(repr, filter(is_alive, tree))))
+            raise
         self._process = None
 
     def restart(self) -> None:
@@ -218,6 +226,15 @@ def _is_worker(process: psutil.Process) -> bool:
         return "resource_tracker" not in " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # or a zombie
         return False
+
+
+def _is_killed_alive(process: psutil.Process) -> bool:
+    """Whether it was still alive when it was killed, (once more) now."""
+    if not is_alive(process):
+        return False
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+    return True
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -53,8 +53,9 @@ _LISTING = f"SELECT {_COLUMNS} FROM outbox WHERE number > ?"  # noqa: S608 - con
 _OF_UPLOAD = " AND upload_id = ?"
 _WAITING = " AND due_at IS NOT NULL"
 _IN_ORDER = " ORDER BY number LIMIT ?"
-_REPLAY = """UPDATE outbox SET due_at = ?, attempts = 0, problem = '', created_at = ?
-    WHERE number IN (SELECT value FROM json_each(?))"""
+# It waits as a new one does: given up in the end, it has not been told, and is as old as this.
+_REPLAY = """UPDATE outbox SET due_at = ?, attempts = 0, problem = '', told_at = NULL,
+    created_at = ? WHERE number IN (SELECT value FROM json_each(?))"""
 _FORGET = "DELETE FROM outbox WHERE due_at IS NULL AND COALESCE(told_at, created_at) < ?"
 
 
@@ -67,6 +68,9 @@ def entries(
 
 def _entry(news: News) -> Entry:
     call = news.call
+    # Refused here, what cannot be written fails its own change, before that has written a row.
+    for text in (call.key, news.receiver):
+        text.encode()
     origin = call.origin
     lines = {name: list(values) for name, values in origin.headers.items()}
     return (
@@ -80,8 +84,13 @@ def _entry(news: News) -> Entry:
         news.due_at,
         news.attempts,
         news.told_at,
-        news.problem,
+        _writable(news.problem),
     )
+
+
+def _writable(text: str) -> str:
+    """What somebody said, as SQLite takes it: lone surrogates are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def add(found: Sequence[Entry], connection: sqlite3.Connection) -> None:
@@ -124,7 +133,7 @@ class SqliteOutbox:
         await self._change(partial(_execute, _SETTLE, now, news.number))
 
     async def postpone(self, news: News, due_at: float | None, problem: str) -> None:
-        await self._change(partial(_execute, _POSTPONE, due_at, problem, news.number))
+        await self._change(partial(_execute, _POSTPONE, due_at, _writable(problem), news.number))
 
     async def next_due(self, receivers: Collection[str]) -> float | None:
         ((due_at,),) = await self._read(_NEXT, json.dumps(list(receivers)))

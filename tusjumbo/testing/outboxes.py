@@ -151,6 +151,16 @@ class OutboxContract:
         await outbox.settle(again, 6.0)
         assert await outbox.news() == [replace(again, due_at=None, told_at=6.0, problem="")]
 
+    async def test_any_problem_is_recorded(self, outbox: Outbox) -> None:
+        """Applications say what they like, and whoever tells them has to go on."""
+        await outbox.post([replace(_news("k"), problem="\udcff then")])
+        (news,) = await outbox.claim(["r"], 1.0, 2.0, 1)
+        assert news.problem.endswith(" then")
+        await outbox.postpone(news, 5.0, "unknown: \ud800 \0")
+        (found,) = await outbox.news()
+        assert found.due_at == 5.0
+        assert found.problem.startswith("unknown: ")
+
     async def test_nothing_comes_to_nothing(self, outbox: Outbox) -> None:
         await outbox.post([])
         assert await outbox.news() == []
@@ -284,6 +294,18 @@ class OutboxContract:
         assert [each.call for each in again[:2]] == [told.call, given_up.call]
         await outbox.settle(again[0], 21.0)
         assert (await outbox.news())[0].told_at == 21.0
+
+    async def test_what_is_replayed_in_vain_was_given_up(self, outbox: Outbox) -> None:
+        await outbox.post([_news("k")])
+        (first,) = await outbox.claim(["r"], 1.0, 2.0, 1)
+        await outbox.settle(first, 3.0)
+        assert await outbox.replay([first.number], 1000.0) == 1
+        (again,) = await outbox.claim(["r"], 1000.0, 1001.0, 1)
+        assert again.told_at is None
+        await outbox.postpone(again, None, "never")
+        assert await outbox.forget_told(500.0) == 0
+        (found,) = await outbox.news()
+        assert (found.due_at, found.told_at, found.problem) == (None, None, "never")
 
     async def test_forgetting_what_is_over(self, outbox: Outbox) -> None:
         names = ("told early", "told late", "given up", "waits")

@@ -122,6 +122,8 @@ class RecordsContract:
         await catalog.create(replace(_NEW, id="deferred"))
         await catalog.create(replace(_NEW, id="sealed", length=7, phase=Phase.SEALED))
         await catalog.create(replace(_NEW, id="gone", length=7, phase=Phase.ABANDONED))
+        await catalog.create(replace(_NEW, id="made", length=7, phase=Phase.ASSEMBLING))
+        await catalog.create(replace(_NEW, id="stopped", length=7, phase=Phase.STOPPED))
         assert (await self._figures(catalog, 0.0, 0.0))[:2] == (3, 15)
         await catalog.update("deferred", lambda session: replace(session, length=1))
         await catalog.update("a", lambda session: replace(session, phase=Phase.SEALED))
@@ -174,14 +176,14 @@ class RecordsContract:
     async def test_what_is_joined_of_parts_is_one_file(self, catalog: Catalog) -> None:
         await catalog.create(replace(_NEW, kind=Kind.PARTIAL, length=5))
         await catalog.create(replace(_NEW, id="f", kind=Kind.FINAL, parts=("a",), length=5))
-        for phase in (Phase.SEALED, Phase.DONE):
+        for phase in (Phase.SEALED, Phase.ASSEMBLING, Phase.DONE):
             await catalog.update("f", partial(_turned, phase))
         assert (await self._figures(catalog, 0.0, 0.0))[3:7] == (1, 1, 1, 5)
 
     async def test_what_ends_otherwise_is_not_finished(self, catalog: Catalog) -> None:
         await catalog.create(replace(_NEW, length=5))
         await catalog.create(replace(_NEW, id="b", length=5))
-        for phase in (Phase.ABANDONED, Phase.OPEN, Phase.SEALED):
+        for phase in (Phase.ABANDONED, Phase.OPEN, Phase.SEALED, Phase.ASSEMBLING, Phase.STOPPED):
             await catalog.update("a", partial(_turned, phase))
         await catalog.delete("b")
         assert await self._figures(catalog, 0.0, 0.0) == (0, 0, 2, 2, 0, 0, 0, 0.0)
