@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import math
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.gates.admissions import asking
@@ -10,6 +13,7 @@ from tusjumbo.errors import ConfigurationError, TooManyRequests
 from tusjumbo.gates import rates
 from tusjumbo.gates.functions import Asked
 from tusjumbo.gates.rates import Rates
+from tusjumbo.sessions.commands import Action
 
 
 class Clock:
@@ -82,7 +86,74 @@ async def test_there_are_never_too_many_buckets(monkeypatch: pytest.MonkeyPatch)
         await gate.admit(asking(client="99"))
 
 
-@pytest.mark.parametrize(("per_second", "burst"), [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("per_second", "burst"), [(0, 1), (1, 0), (math.nan, 1), (1, math.nan)])
 def test_nobody_could_send_anything(per_second: float, burst: float) -> None:
     with pytest.raises(ConfigurationError, match="rate_burst"):
         Rates(None, per_second=per_second, burst=burst)
+
+
+async def test_a_request_that_joins_is_one_however_many_parts() -> None:
+    gate = Rates(None, per_second=1, burst=1, clock=Clock())
+    await gate.admit(asking())
+    for part in range(10):
+        await gate.admit(asking(action=Action.JOIN, upload_id=str(part)))
+    with pytest.raises(TooManyRequests):
+        await gate.admit(asking())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:0:0:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("", "", True),
+        ("a:socket", "a:nother", False),
+    ],
+)
+async def test_whose_bucket_it_is(first: str, second: str, is_one: bool) -> None:
+    gate = Rates(None, per_second=1, burst=1, clock=Clock())
+    await gate.admit(asking(client=first))
+    if is_one:
+        with pytest.raises(TooManyRequests):
+            await gate.admit(asking(client=second))
+    else:
+        await gate.admit(asking(client=second))
+
+
+async def test_who_asks_all_the_time_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_MOST", 10)
+    gate = Rates(None, per_second=1, burst=2, clock=Clock())
+    taken = 0
+    for number in range(100):
+        await gate.admit(asking(client=f"192.0.2.{number}"))
+        with contextlib.suppress(TooManyRequests):
+            await gate.admit(asking(client="203.0.113.1"))
+            taken += 1
+    assert taken == 2
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 2)), max_size=60),
+    st.sampled_from([0.5, 1.0, 4.0]),
+    st.integers(1, 5),
+)
+async def test_as_a_simple_model(
+    requests: list[tuple[str, float]], per_second: float, burst: int
+) -> None:
+    """Each client alone: what it has left is what it had, and what it gained since, up to burst."""
+    clock = Clock()
+    gate = Rates(None, per_second=per_second, burst=burst, clock=clock)
+    left = dict.fromkeys("abc", float(burst))
+    for client, pause in requests:
+        clock.now += pause
+        left = {name: min(burst, has + pause * per_second) for name, has in left.items()}
+        assume(abs(left[client] - 1) > 1e-6)  # here sums in another order may differ
+        if left[client] < 1:
+            with pytest.raises(TooManyRequests) as refused:
+                await gate.admit(asking(client=client))
+            missing = (1 - left[client]) / per_second
+            assert refused.value.retry_after == pytest.approx(missing, abs=1e-6)
+        else:
+            await gate.admit(asking(client=client))
+            left[client] -= 1

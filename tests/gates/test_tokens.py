@@ -120,3 +120,22 @@ def test_one_that_everybody_can_read_is_told_of(
     with caplog.at_level(logging.WARNING):
         Tokens(path)
     assert ("Everybody" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize("token", ["pa$$word", "x.y.z", "\ufeffsecret", "sécret", "x" * 9000])
+def test_a_token_that_nobody_could_send(tmp_path: Path, token: str) -> None:
+    """A request with a token like a.b.c is asked for a JSON Web Token."""
+    path = tmp_path / "tokens"
+    path.write_text(f"other bob\n{token} alice\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"line 2 of .*: a token is of") as caught:
+        Tokens(path)
+    assert token not in str(caught.value)
+
+
+def test_a_token_is_of_one_owner(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("secret alice\nsecret alice\n")
+    Tokens(path)
+    path.write_text("secret alice\n\nsecret alice operator\n")
+    with pytest.raises(ConfigurationError, match=r"line 3 of .*: this token is another owner's"):
+        Tokens(path)

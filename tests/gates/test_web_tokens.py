@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,162 @@ def test_keys_that_cannot_be_used(tmp_path: Path, files: Mapping[str, str]) -> N
         WebTokens([files["RSA"]], clock=lambda: NOW, algorithms=["ES256"])
     with pytest.raises(ConfigurationError, match="jwt_algorithms: 'none' is not one of"):
         WebTokens([files["RSA"]], clock=lambda: NOW, algorithms=["none"])
+
+
+# --- keys that change, and sets as issuers write them ---------------------------------------------
+
+OTHER = rsa.generate_private_key(65537, 2048)
+
+
+def _key_file(path: Path, key: rsa.RSAPrivateKey) -> str:
+    public_key = key.public_key()
+    path.write_bytes(public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return str(path)
+
+
+def _set_of(path: Path, *keys: Mapping[str, Any]) -> str:
+    path.write_text(json.dumps({"keys": keys}))
+    return str(path)
+
+
+def _nameless(key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    return found
+
+
+@pytest.fixture(name="keys", params=["files", "set", "secrets"])
+def _keys(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> tuple[Sequence[str], Sequence[tuple[Any, str]]]:
+    """Two keys without a name, as the setting has them, and what to sign with."""
+    old, new = PRIVATE["RSA"], OTHER
+    match request.param:
+        case "files":
+            files = [_key_file(tmp_path / "1", old), _key_file(tmp_path / "2", new)]
+        case "set":
+            files = [_set_of(tmp_path / "set", _nameless(old), _nameless(new))]
+        case _:
+            (tmp_path / "1").write_text("a" * 40 + "\r\n")
+            (tmp_path / "2").write_text("b" * 40)
+            files = [f"file:{tmp_path / name}" for name in "12"]
+            return files, [("a" * 40, "HS256"), ("b" * 40, "HS256")]
+    return files, [(old, "RS256"), (new, "RS256")]
+
+
+@pytest.fixture(name="changing")
+def _changing(keys: tuple[Sequence[str], Any]) -> WebTokens:
+    return WebTokens(keys[0], clock=lambda: NOW)
+
+
+@pytest.mark.parametrize("headers", [{}, {"kid": "of the issuer"}], ids=["unnamed", "named"])
+async def test_keys_change_one_after_the_other(
+    changing: WebTokens,
+    keys: tuple[Any, Sequence[tuple[Any, str]]],
+    headers: dict[str, str],
+) -> None:
+    for key, algorithm in keys[1]:
+        token = jwt.encode(dict(GOOD), key, algorithm, headers=headers)
+        assert await changing.admit(asking(f"Bearer {token}")) == Identity("alice")
+    stranger = rsa.generate_private_key(65537, 2048)
+    await refuses(changing, jwt.encode(dict(GOOD), stranger, "RS256"))
+
+
+LEFT_OUT: Mapping[str, Mapping[str, Any]] = {
+    "for encryption, as Keycloak has it": {
+        **_nameless(OTHER),
+        "use": "enc",
+        "alg": "RSA-OAEP",
+    },
+    "for encryption by any algorithm": {**_nameless(OTHER), "use": "enc"},
+    "for signing alone": {**_nameless(OTHER), "key_ops": ["sign"]},
+    "of a kind that is not known": {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"},
+    "of a curve that is not known": {"kty": "EC", "crv": "P-1", "x": "AA", "y": "AA"},
+    "that lacks something": {"kty": "RSA", "n": "AQAB"},
+    "of a kind for another algorithm": {**_nameless(OTHER), "alg": "HS256"},
+    "a secret that is too short": {"kty": "oct", "k": "YQ", "alg": "HS256"},
+}
+
+
+@pytest.fixture(name="mixed", params=LEFT_OUT.values(), ids=list(LEFT_OUT))
+def _mixed(request: pytest.FixtureRequest, tmp_path: Path) -> WebTokens:
+    files = [_set_of(tmp_path / "set", {**request.param, "kid": "out"}, _jwk("RSA", "in"))]
+    return WebTokens(files, clock=lambda: NOW)
+
+
+async def test_what_is_not_for_us_in_a_set_is_left_out(mixed: WebTokens) -> None:
+    token = signed(GOOD, kid="in")
+    assert await mixed.admit(asking(f"Bearer {token}")) == Identity("alice")
+    await refuses(mixed, jwt.encode(dict(GOOD), OTHER, "RS256", headers={"kid": "out"}))
+    head = f"{_part({'alg': 'HS256', 'kid': 'out'})}.{_part(GOOD)}"
+    mac = hmac.new(b"a", head.encode(), hashlib.sha256).digest()
+    await refuses(mixed, f"{head}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}")
+
+
+@pytest.mark.parametrize("told", LEFT_OUT.values(), ids=LEFT_OUT.keys())
+def test_a_set_without_any_key_for_us(told: Mapping[str, Any], tmp_path: Path) -> None:
+    path = _set_of(tmp_path / "set", told)
+    with pytest.raises(ConfigurationError, match="no key that signatures can be") as caught:
+        WebTokens([path], clock=lambda: NOW)
+    assert "YQ" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", '{"keys": 5}', '{"keys": [5]}', '{"kty": []}', "{" * 9999])
+def test_what_is_no_set(text: str, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text(text)
+    with pytest.raises(ConfigurationError, match="is no set of keys"):
+        WebTokens([str(tmp_path / "set")], clock=lambda: NOW)
+
+
+@pytest.mark.parametrize("before", ["", "\n "])
+def test_a_set_of_public_keys_is_no_secret(tmp_path: Path, before: str) -> None:
+    """Anybody could sign with it; `file:` is easily written by who means the file of a set."""
+    text = json.dumps({"keys": [_jwk("RSA", "a")]})
+    (tmp_path / "set").write_text(before + text)
+    with pytest.raises(ConfigurationError, match="is no secret"):
+        WebTokens([f"file:{tmp_path / 'set'}"], clock=lambda: NOW)
+
+
+async def test_what_is_meant_for_others_is_not_for_us(gate: WebTokens) -> None:
+    """RFC 7519 4.1.3: "If the principal processing the claim does not identify itself with a value
+    in the "aud" claim when this claim is present, then the JWT MUST be rejected."
+    """
+    for audience in ("another application", ["a", "b"]):
+        await refuses(gate, signed({**GOOD, "aud": audience}))
+
+
+@pytest.mark.parametrize("claim", ["exp", "nbf"])
+async def test_a_time_beyond_all_numbers(gate: WebTokens, claim: str) -> None:
+    await refuses(gate, signed({**GOOD, claim: 10**400}))
+
+
+@pytest.mark.parametrize("missing", ["jwt", "cryptography"])
+def test_without_the_extra(
+    missing: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigurationError, match=r"jwt_keys: .*pip install 'tusjumbo\[jwt\]'"):
+        WebTokens([files["RSA"]], clock=lambda: NOW)
+
+
+async def test_a_header_that_is_too_deep_to_read(
+    gate: WebTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody writes headers. PyJWT up to 2.13 lets the parser's RecursionError through."""
+
+    def read(token: str) -> dict[str, Any]:
+        raise RecursionError
+
+    monkeypatch.setattr(jwt, "get_unverified_header", read)
+    await refuses(gate, "a.b.c")
+
+
+@pytest.fixture(name="pinned")
+def _pinned(tmp_path: Path) -> WebTokens:
+    files = [_set_of(tmp_path / "set", {**_jwk("RSA", "a"), "alg": "RS256"})]
+    return WebTokens(files, clock=lambda: NOW)
+
+
+async def test_a_key_that_names_its_algorithm_is_for_no_other(pinned: WebTokens) -> None:
+    await pinned.admit(asking(f"Bearer {signed(GOOD, 'RS256', kid='a')}"))
+    for other in ("RS512", "PS256"):
+        await refuses(pinned, signed(GOOD, other, kid="a"))

@@ -11,9 +11,10 @@ import pytest
 from tests.web.browsing import OFFSET_STREAM, Answer, Browser, Clock, T, piece
 from tests.web.chunks import Jumbo
 from tests.web.conftest import Serve
-from tusjumbo.application import Admission, Identity
+from tusjumbo.application import Admission, HookCall, Identity
 from tusjumbo.errors import ConfigurationError
 from tusjumbo.gates.signed import SignedUrls
+from tusjumbo.hooks.functions import Function
 from tusjumbo.web.asgi import TusJumbo
 
 ALICE = {"Authorization": "Bearer alices"}
@@ -264,3 +265,32 @@ async def test_how_often_somebody_may_ask(serve: Serve) -> None:
     assert said.answer.headers["retry-after"] == "1"
     other = Browser(tus, scope={"client": ("192.0.2.8", 1)})
     assert (await other.head(address)).status == 200
+
+
+async def test_who_is_let_in_as_nobody_finds_only_what_is_nobodys(serve: Serve) -> None:
+    users = {"Bearer alices": "alice"}
+    tus = serve(gate=lambda admission: users.get(admission.headers.get("authorization", "")))
+    address = await by(tus, ALICE).upload(b"hello")
+    stranger = by(tus, {})
+    assert (await stranger.get(address)).status == 404
+    assert (await stranger.head(address)).status == 404
+    theirs = await stranger.upload(b"world")
+    assert (await stranger.get(theirs)).body == b"world"
+
+
+async def test_hooks_are_not_told_what_lets_somebody_in(serve: Serve, clock: Clock) -> None:
+    calls: list[HookCall] = []
+
+    def hook(call: HookCall) -> None:
+        calls.append(call)
+
+    query = SignedUrls([SECRET], clock=clock).sign(expires_at=clock.now + 60)
+    tus = serve(url_secret=SECRET, hooks=[Function(hook, name="app")])
+    head = {**T, "Upload-Length": "0", **ALICE}
+    for text in (query, f"a=b&{query}&c=d"):
+        made = await Browser(tus).ask("POST", "/", head, query_string=text.encode())
+        assert made.status == 201
+    assert {call.origin.uri for call in calls} == {"/?token=-", "/?a=b&token=-&c=d"}
+    stored = [it for it in calls if not it.hook.asks]
+    assert stored
+    assert all("Authorization" not in it.origin.headers for it in stored)

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 CHALLENGE = 'Bearer realm="tusjumbo"'
 INVALID = f'{CHALLENGE}, error="invalid_token"'
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
+_B64TOKEN = r"[A-Za-z0-9._~+/-]+=*"
+_BEARER = re.compile(rf"bearer +({_B64TOKEN})", re.ASCII | re.IGNORECASE)
 _IN_QUERY = re.compile(r"(?:^|&)token=([A-Za-z0-9._-]+)(?=&|$)", re.ASCII)
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 
@@ -30,6 +31,11 @@ def in_query(query: str) -> str | None:
     """The token of an address; None if it has none, or more than one."""
     found = _IN_QUERY.findall(query)
     return found[0] if len(found) == 1 and len(found[0]) <= LONGEST else None
+
+
+def is_bearer(token: str) -> bool:
+    """Whether it can be sent as a bearer token."""
+    return re.fullmatch(_B64TOKEN, token, re.ASCII) is not None and len(token) <= LONGEST
 
 
 def is_web_token(token: str) -> bool:

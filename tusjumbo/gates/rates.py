@@ -2,20 +2,27 @@
 
 A bucket of `burst` requests for each client, by its address, filled again by `per_second`. It is
 asked first, so that who is refused costs nothing else. Clients whose address is not known share a
-bucket. Buckets are this process's own: several workers let as many times as much through.
+bucket, and so does an IPv6 network of 64 bits, which is the least that anybody has. A request that
+joins uploads is one request, however many parts the gate is asked about. Buckets are this
+process's own: several workers let as many times as much through.
+
+Invariant: they stand in the order of their last use, so that the first is missed least.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 from tusjumbo.application import Admission, Gate, Identity
 from tusjumbo.errors import ConfigurationError, TooManyRequests
 from tusjumbo.ports import Clock
+from tusjumbo.sessions.commands import Action
 
 _MOST = 100_000
-"""Buckets. When there are more, those that are full go, and else the oldest."""
+"""Buckets. When there are more, the one goes that was used longest ago."""
 
 
 @dataclass(slots=True)
@@ -36,38 +43,39 @@ class Rates:
         clock: Clock = time.monotonic,
     ) -> None:
         """:raises ConfigurationError: nobody could ever send a request"""
-        if per_second <= 0 or burst < 1:
+        if not (per_second > 0 and burst >= 1):
             raise ConfigurationError("has to be at least 1", setting="rate_burst")
         self._gate = gate
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
+        self._mutex = threading.Lock()  # event loops of several threads may share this
         self._buckets: dict[str, _Bucket] = {}
 
     async def admit(self, admission: Admission) -> Identity | None:
-        self._take(admission.client)
+        if admission.action is not Action.JOIN:
+            with self._mutex:
+                self._take(_network(admission.client))
         return None if self._gate is None else await self._gate.admit(admission)
 
     def _take(self, client: str) -> None:
         now = self._clock()
-        bucket = self._buckets.get(client)
-        if bucket is None:
-            self._make_room(now)
-            bucket = self._buckets[client] = _Bucket(self._burst, now)
+        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
+        self._buckets[client] = bucket
+        if len(self._buckets) > _MOST:
+            del self._buckets[next(iter(self._buckets))]
         gained = max(0.0, now - bucket.at) * self._per_second
         bucket.left, bucket.at = min(self._burst, bucket.left + gained), now
         if bucket.left < 1:
             raise TooManyRequests((1 - bucket.left) / self._per_second)
         bucket.left -= 1
 
-    def _make_room(self, now: float) -> None:
-        if len(self._buckets) < _MOST:
-            return
-        full_after = self._burst / self._per_second
-        self._buckets = {
-            client: bucket
-            for client, bucket in self._buckets.items()
-            if now - bucket.at < full_after
-        }
-        while len(self._buckets) >= _MOST:
-            del self._buckets[next(iter(self._buckets))]
+
+def _network(client: str) -> str:
+    """Whose bucket a client's address is."""
+    if ":" not in client:
+        return client
+    try:
+        return IPv6Address(client).packed[:8].hex()
+    except ValueError:
+        return client

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tusjumbo.application import Admission, Identity
 from tusjumbo.errors import ConfigurationError, Unauthorized
-from tusjumbo.gates.credentials import CHALLENGE, INVALID, bearer, is_web_token
+from tusjumbo.gates.credentials import CHALLENGE, INVALID, bearer, is_bearer, is_web_token
 from tusjumbo.hop import Hop
 
 _log = logging.getLogger("tusjumbo")
@@ -92,8 +92,11 @@ def _read(path: Path) -> Mapping[bytes, Identity]:
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if words:
-            digest, identity = _entry(words, f"line {number} of {path}")
-            known[digest] = identity
+            where = f"line {number} of {path}"
+            digest, identity = _entry(words, where)
+            if known.setdefault(digest, identity) != identity:
+                problem = f"{where}: this token is another owner's already"
+                raise ConfigurationError(problem, setting="tokens")
     return known
 
 
@@ -104,6 +107,9 @@ def _entry(words: list[str], where: str) -> tuple[bytes, Identity]:
         raise ConfigurationError(problem, setting="tokens")
     token, owner = words[:2]
     if not token.startswith(_HASHED):
+        if not is_bearer(token) or is_web_token(token):
+            problem = f"{where}: a token is of letters, digits and ._~+/-, and not like a.b.c"
+            raise ConfigurationError(problem, setting="tokens")
         return hashlib.sha256(token.encode()).digest(), Identity(owner, is_operator)
     try:
         digest = bytes.fromhex(token.removeprefix(_HASHED))

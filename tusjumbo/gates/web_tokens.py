@@ -1,14 +1,18 @@
 """JSON Web Tokens (RFC 7519): who sends a request is said by somebody whose key we have.
 
 A key is good for the algorithms of its kind and for no other, so that nobody can sign with what is
-public (RFC 8725 2.1, 3.1); `none` is no algorithm. `exp` must be there. A token that was found good
-is not verified again until it expires: it comes with every request of an upload.
+public (RFC 8725 2.1, 3.1); `none` is no algorithm. `exp` must be there, and a token that is meant
+for somebody is refused unless that is us (RFC 7519 4.1.3). A token that was found good is not
+verified again until it expires: it comes with every request of an upload.
+
+Keys change one after the other: all that a token may be signed with are tried. What a set has
+besides, such as keys for encryption, is left out (RFC 7517 5).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +39,9 @@ _MAKERS = {"RSA": "RSAAlgorithm", "EC": "ECAlgorithm", "OKP": "OKPAlgorithm"}
 _LEAST = min(_SHARED.values())
 _KEPT = 1024
 """Verified tokens that are remembered."""
+
+_UNREADABLE = (LookupError, TypeError, ValueError, OverflowError, RecursionError)
+"""What a token can be besides wrong: anybody writes its header, as deep as they like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class WebTokens:
         :raises ConfigurationError: a key cannot be used, or PyJWT is not installed
         """
         try:
+            import_module("cryptography")
             self._jwt = import_module("jwt")
         except ImportError as error:
             problem = "needs PyJWT; pip install 'tusjumbo[jwt]'"
@@ -97,48 +105,54 @@ class WebTokens:
         until, identity = self._good.get(token, (0.0, None))
         if identity is None or until <= self._clock():
             until, identity = self._verified(token)
-            while len(self._good) >= _KEPT:
-                del self._good[next(iter(self._good))]
+            for oldest in list(self._good)[: len(self._good) - _KEPT + 1]:
+                self._good.pop(oldest, None)
             self._good[token] = until, identity
         return identity
 
     def _verified(self, token: str) -> tuple[float, Identity]:
         try:
-            header = self._jwt.get_unverified_header(token)
-            key = self._key(header.get("kid"), header.get("alg"))
-            claims = self._jwt.decode(
-                token,
-                key.value,
-                algorithms=[header["alg"]],
-                audience=self._audience,
-                issuer=self._issuer,
-                leeway=self._leeway,
-                options={
-                    "require": ["exp"],
-                    # By our own clock, below.
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                    "verify_aud": self._audience is not None,
-                },
-            )
+            claims = self._claims(token)
             until = float(claims["exp"]) + self._leeway
             begins = float(claims.get("nbf", 0.0)) - self._leeway
-        except (self._jwt.PyJWTError, LookupError, TypeError, ValueError) as error:
+        except (self._jwt.PyJWTError, *_UNREADABLE) as error:
             raise Unauthorized(INVALID) from error
         owner = claims.get(self._owner)
         if not begins <= self._clock() < until or not isinstance(owner, str) or not owner:
             raise Unauthorized(INVALID)
         return until, Identity(owner)
 
-    def _key(self, key_id: object, algorithm: object) -> Key:
-        """:raises LookupError: there is none that may be used so"""
+    def _claims(self, token: str) -> dict[str, Any]:
+        header = self._jwt.get_unverified_header(token)
+        for key in self._fit(header.get("kid"), header.get("alg")):
+            try:
+                return self._decoded(token, key, header["alg"])
+            except self._jwt.InvalidSignatureError:
+                continue  # it may be by the next one
+        raise LookupError("no key")
+
+    def _decoded(self, token: str, key: Key, algorithm: str) -> dict[str, Any]:
+        claims: dict[str, Any] = self._jwt.decode(
+            token,
+            key.value,
+            algorithms=[algorithm],
+            audience=self._audience,
+            issuer=self._issuer,
+            options={
+                "require": ["exp"],
+                # By our own clock, in `_verified`.
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+        return claims
+
+    def _fit(self, key_id: object, algorithm: object) -> Sequence[Key]:
+        """The keys that a token may be signed with: those that it names, or else any."""
         fit = [key for key in self._keys if algorithm in key.algorithms]
         named = [key for key in fit if key_id is not None and key.id == key_id]
-        unnamed = [key for key in fit if key.id is None or key_id is None]
-        for key in named or unnamed:
-            return key
-        raise LookupError(algorithm)
+        return named or [key for key in fit if key.id is None or key_id is None]
 
     def _read(self, text: str, algorithms: frozenset[str]) -> Sequence[Key]:
         is_secret = text.startswith("file:")
@@ -149,7 +163,7 @@ class WebTokens:
             problem = f"cannot read {str(path)!r}: {error.strerror}"
             raise ConfigurationError(problem, setting="jwt_keys") from error
         if is_secret:
-            found: Sequence[Key] = [self._secret(data.rstrip(b"\n"), path)]
+            found: Sequence[Key] = [self._secret(data.rstrip(b"\r\n"), path)]
         elif data.lstrip().startswith(b"{"):
             found = self._set(data, path)
         else:
@@ -163,10 +177,12 @@ class WebTokens:
         return usable
 
     def _secret(self, data: bytes, path: Path) -> Key:
-        if len(data) < _LEAST or b"-----BEGIN" in data:
+        # What is public is no secret, whatever it is written in.
+        is_key = data.lstrip().startswith(b"{") or b"-----BEGIN" in data
+        if is_key or not _shared(data):
             problem = f"{path} is no secret of at least {_LEAST} bytes"
             raise ConfigurationError(problem, setting="jwt_keys")
-        return Key(data, frozenset(name for name, least in _SHARED.items() if len(data) >= least))
+        return Key(data, _shared(data))
 
     def _pem(self, data: bytes, path: Path) -> Key:
         for kind, maker in _MAKERS.items():
@@ -183,13 +199,35 @@ class WebTokens:
     def _set(self, data: bytes, path: Path) -> Sequence[Key]:
         try:
             told = json.loads(data)
-            found = []
-            for each in told.get("keys", [told]):
-                made = self._jwt.PyJWK(each)
-                kinds = frozenset(_KINDS[each["kty"]])
-                named = frozenset([each["alg"]]) if "alg" in each else kinds
-                found.append(Key(made.key, kinds & named, each.get("kid")))
-        except (self._jwt.PyJWTError, LookupError, TypeError, ValueError, AttributeError) as error:
-            problem = f"{path} is no set of keys (JWKS): {error}"
+            found = [key for each in told.get("keys", [told]) for key in self._of_set(each)]
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            problem = f"{path} is no set of keys (JWKS)"
             raise ConfigurationError(problem, setting="jwt_keys") from error
+        if not found:
+            problem = f"{path} has no key that signatures can be verified with"
+            raise ConfigurationError(problem, setting="jwt_keys")
         return found
+
+    def _of_set(self, told: Mapping[str, Any]) -> Sequence[Key]:
+        """The key, or nothing if it is not for us: "Implementations SHOULD ignore JWKs [...] that
+        are not understood by them" (RFC 7517 5).
+        """
+        kind = told.get("kty", "")
+        fit = frozenset(_KINDS.get(kind, ()))
+        if "alg" in told:
+            fit &= {told["alg"]}
+        is_for_us = told.get("use", "sig") == "sig" and "verify" in told.get("key_ops", ["verify"])
+        if not fit or not is_for_us:
+            return []
+        try:
+            value = self._jwt.PyJWK(told).key
+        except (self._jwt.PyJWTError, LookupError, TypeError, ValueError):
+            return []
+        if kind == "oct":
+            fit &= _shared(value)
+        return [Key(value, fit, told.get("kid"))] if fit else []
+
+
+def _shared(secret: bytes) -> frozenset[str]:
+    """The algorithms that a secret is long enough for."""
+    return frozenset(name for name, least in _SHARED.items() if len(secret) >= least)

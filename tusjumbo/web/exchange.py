@@ -12,6 +12,7 @@ connection.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -118,8 +119,8 @@ class Exchange(ABC):
         for upload_id in upload_ids:
             asked = Admission(action, upload_id, headers, client, request.query)
             request.identity = await self.gate.admit(asked)
-            if upload_id is not None and request.identity is not None:
-                await self._check_owner(upload_id, request.identity)
+            if upload_id is not None:
+                await self._check_owner(upload_id, request.identity or _NOBODY)
 
     async def _check_owner(self, upload_id: str, identity: Identity) -> None:
         """Return if the upload is theirs, nobody's, or not there, which is for others to say.
@@ -145,7 +146,7 @@ class Exchange(ABC):
         where = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
         return Origin(
             scope["method"],
-            where.decode("latin-1") + (f"?{request.query}" if request.query else ""),
+            where.decode("latin-1") + _without_token(request.query),
             self.links.client(scope, request.fields),
             request.fields.lines(),
         )
@@ -157,6 +158,15 @@ class Exchange(ABC):
         where = self.links.to(path, request.scope, request.fields)
         make = None if request.identity is None else request.identity.query
         return where if make is None else f"{where}?{make(upload_id)}"
+
+
+_NOBODY = Identity()
+_TOKEN = re.compile(r"((?:^|&)token=)[^&]*")
+
+
+def _without_token(query: str) -> str:
+    """What hooks are told of a query: it is kept for days, and a signed address is a credential."""
+    return "?" + _TOKEN.sub(r"\1-", query) if query else ""
 
 
 class Reply:
